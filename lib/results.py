@@ -1,0 +1,232 @@
+"""The numbers that runs of the book record, and how they compare with the published ones.
+
+A chapter saves tidy rows; the rows of the full-scale run are kept in ``book/results``. Names
+are ``table_04`` or ``figure_04``, after the part of the paper that the numbers answer.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pandas as pd
+from pandas.io.formats.style import Styler
+from scipy import special  # type: ignore[import-untyped]
+
+from lib import paper, provenance
+
+FULL_SCALE = provenance.PACKAGE.parent / "book" / "results"
+"""Where the results of the full-scale run are kept."""
+
+# Table 1 and Figures 1 and 7 draw the models and hold no measurement.
+_MEASURED = [f"table_{n:02d}" for n in range(2, 13)] + [f"figure_{n:02d}" for n in range(2, 7)]
+
+_SETTINGS = {"epsilon", "fraction", "step_size"}
+"""Columns of decimals that were chosen, not measured."""
+
+
+def folder() -> Path:
+    """Return where this run's results go: ``$LIB_RESULTS``, else ``_build/results``."""
+    default = provenance.PACKAGE.parent / "_build" / "results"
+    return Path(os.environ.get("LIB_RESULTS", default))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a whole file or leave the old one as it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _origin(frame: pd.DataFrame, code: str | None) -> dict[str, Any]:
+    origin: dict[str, Any] = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "python": platform.python_version(),
+        "packages": provenance.versions(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "processors": os.cpu_count(),
+    }
+    if code is not None:
+        origin["code"] = code
+    if "seed" in frame:
+        origin["seeds"] = sorted(int(seed) for seed in frame["seed"].unique())
+    return origin
+
+
+def save(name: str, frame: pd.DataFrame, *, code: str | None = None) -> Path:
+    """Record the numbers of a table or figure, and what produced them.
+
+    Both files are replaced whole or not at all. Beside ``NAME.csv``, ``provenance.json`` holds
+    for each name the date (UTC), versions, kind of machine, code digest and seeds.
+
+    Parameters
+    ----------
+    name
+        As ``table_04`` or ``figure_04``: small letters, digits and underscores.
+    frame
+        Tidy rows, with a ``seed`` column where seeds matter. Decimals are kept to six
+        significant digits, the order of rows and columns as it is.
+    code
+        Digest of the code that computed the numbers, see ``provenance.code_digest``.
+
+    Returns
+    -------
+    pathlib.Path
+        The CSV file.
+
+    Raises
+    ------
+    ValueError
+        If the name is not of that form.
+    """
+    if not re.fullmatch(r"[a-z0-9_]+", name):
+        raise ValueError(f"a result's name has small letters, digits and underscores, not {name!r}")
+    path = folder() / f"{name}.csv"
+    _write(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    record = folder() / "provenance.json"
+    origins = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    origins[name] = _origin(frame, code)
+    _write(record, json.dumps(origins, indent=2, sort_keys=True) + "\n")
+    return path
+
+
+def full_scale(name: str) -> pd.DataFrame | None:
+    """Return the rows that the full-scale run recorded under a name, or None if it has none.
+
+    Parameters
+    ----------
+    name
+        As given to :func:`save`.
+    """
+    path = FULL_SCALE / f"{name}.csv"
+    if not path.is_file():
+        return None
+    # A cell that says "None" or "NA" is text.
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
+def missing() -> list[str]:
+    """Return the tables and figures that the full-scale run lacks, as ``table_04``.
+
+    Only those of the paper that hold measurements count: Tables 2 to 12, Figures 2 to 6.
+    """
+    return [name for name in _MEASURED if not (FULL_SCALE / f"{name}.csv").is_file()]
+
+
+def _published(number: int) -> pd.DataFrame:
+    return paper.table(number).rename(columns={"parameters": "value"})
+
+
+def _like_published(frame: pd.DataFrame, number: int) -> pd.DataFrame:
+    """Give our rows the key columns of the published table, in its types."""
+    published = _published(number)[list(paper.keys(number))]
+    frame = frame.rename(columns={"parameters": "value"})
+    for key in paper.keys(number):
+        values = published[key].unique()
+        if key not in frame and len(values) == 1:
+            frame = frame.assign(**{key: values[0]})
+    absent = sorted({*published, "value"} - {*frame})
+    if absent:
+        raise ValueError(f"rows to compare with table {number} lack {', '.join(absent)}")
+    # 0.1 + 0.2 is the paper's 0.3.
+    return frame.astype(published.dtypes.to_dict()).round(
+        {key: 6 for key in published.select_dtypes("float")}
+    )
+
+
+def _over_seeds(frame: pd.DataFrame, keys: list[str], label: str) -> pd.DataFrame:
+    """Return the mean over seeds and, given several seeds, the 95 % t-interval's half-width."""
+    cell = [*keys, "seed"] if "seed" in frame else keys
+    if frame.duplicated(cell).any():
+        example = frame.loc[frame.duplicated(cell), cell].iloc[0].to_dict()
+        raise ValueError(f"{label}: more than one row for {example}")
+    groups = frame.groupby(keys, sort=False)["value"]
+    columns = {label: groups.mean()}
+    if groups.size().max() > 1:
+        freedom = groups.count() - 1
+        quantile = special.stdtrit(freedom.where(freedom > 0), 0.975)
+        columns[f"± {label}"] = quantile * groups.sem()
+    return pd.DataFrame(columns).reset_index()
+
+
+def side_by_side(number: int, this_run: pd.DataFrame) -> pd.DataFrame:
+    """Put the paper's numbers, the full-scale run's and this run's in three columns.
+
+    Parameters
+    ----------
+    number
+        The table's number in the paper, 1 to 12.
+    this_run
+        Rows with the columns of ``paper.keys(number)`` and ``value``, in the paper's units, one
+        row a cell and ``seed`` (if there is such a column). A key that is the same in the whole
+        published table, as the attack, may be left out. Other columns do not count.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The keys, ``paper``, ``full scale`` and ``this run`` (means over seeds), NaN where there
+        is no number. With several seeds also ``± full scale`` or ``± this run``, half the width
+        of the 95 % t-interval of the mean. First the rows of the paper, then those that only
+        we have.
+
+    Raises
+    ------
+    ValueError
+        If the paper has no such table, a key is missing, or a cell has two values for a seed.
+    """
+    keys = list(paper.keys(number))
+    columns = [_published(number).rename(columns={"value": "paper"})]
+    recorded = full_scale(f"table_{number:02d}")
+    for label, rows in (("full scale", recorded), ("this run", this_run)):
+        if rows is None:
+            rows = _published(number).iloc[:0]
+        columns.append(_over_seeds(_like_published(rows, number), keys, label))
+    frame = pd.concat([column[keys] for column in columns]).drop_duplicates(ignore_index=True)
+    for column in columns:
+        frame = frame.merge(column, on=keys, how="left", validate="one_to_one")
+    return frame
+
+
+def show(frame: pd.DataFrame, percent: bool = True, caption: str | None = None) -> Styler:
+    """Return a table for a page: aligned, with its caption, and without an index.
+
+    Parameters
+    ----------
+    frame
+        As :func:`side_by_side` returns it, or any other. Settings (``epsilon``, ``fraction``)
+        appear as they are, every other decimal number as a measurement.
+    percent
+        Whether measurements are shares, 0 to 1, to be shown in per cent with two decimals;
+        else they get up to six digits.
+    caption
+        What the table shows.
+
+    Returns
+    -------
+    pandas.io.formats.style.Styler
+        It names no colours, so that it follows the page from light to dark. Equal tables give
+        equal HTML.
+    """
+    decimals = frame.select_dtypes("float").columns
+    measured = "{:.2%}" if percent else "{:,.6g}"
+    formats: dict[Any, Any] = {name: "{:g}" if name in _SETTINGS else measured for name in decimals}
+    text = f"{caption}\n{frame.to_csv()}"
+    uuid = hashlib.sha256(text.encode()).hexdigest()[:12]
+    style = Styler(frame, uuid=uuid, caption=caption, cell_ids=False).hide(axis="index")
+    right = [{"selector": "", "props": [("text-align", "right")]}]
+    aligned: dict[Any, Any] = {name: right for name in frame.select_dtypes("number").columns}
+    return (
+        style.format(formats, na_rep="\N{EN DASH}")
+        .set_table_styles(aligned, axis=0)
+        .set_table_attributes('class="dataframe"')
+    )

@@ -1,0 +1,222 @@
+"""Results are recorded whole, read back as they were, and compared cell by cell."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import paper, results
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Keep what the tests write, and what they read as full-scale results, out of the checkout."""
+    monkeypatch.setenv("LIB_RESULTS", str(tmp_path / "run"))
+    monkeypatch.setattr(results, "FULL_SCALE", tmp_path / "full")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def record_full_scale(monkeypatch):
+    def record(name, frame):
+        with monkeypatch.context() as patch:
+            patch.setenv("LIB_RESULTS", str(results.FULL_SCALE))
+            results.save(name, frame)
+
+    return record
+
+
+def ours(**columns):
+    return pd.DataFrame({"attack": "fgsm", "model": "base", **columns})
+
+
+class TestSave:
+    def test_the_default_folder_is_in_the_build_folder(self, monkeypatch):
+        monkeypatch.delenv("LIB_RESULTS")
+        assert results.folder().parts[-2:] == ("_build", "results")
+
+    def test_text_is_tidy_and_rounded(self, folder):
+        frame = pd.DataFrame({"model": ["base"], "epsilon": [0.3], "seed": [7], "value": [1 / 3]})
+        path = results.save("table_04", frame)
+        assert path == folder / "table_04.csv"
+        assert path.read_bytes() == b"model,epsilon,seed,value\nbase,0.3,7,0.333333\n"
+
+    def test_what_is_read_back_is_what_was_saved(self, record_full_scale):
+        frame = pd.DataFrame(
+            {"training": ["none", "None", "NA"], "seed": [0, 1, 2], "value": [0.5, np.nan, 1e-7]}
+        )
+        record_full_scale("table_06", frame)
+        pd.testing.assert_frame_equal(results.full_scale("table_06"), frame)
+
+    def test_provenance_says_what_produced_each_name(self, folder):
+        results.save("table_04", ours(seed=[2, 1, 2], value=0.0), code="0123456789abcdef")
+        results.save("figure_04", ours(value=[0.0]))
+        origins = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+        assert list(origins) == ["figure_04", "table_04"]
+        table, figure = origins["table_04"], origins["figure_04"]
+        assert table["seeds"] == [1, 2]
+        assert table["code"] == "0123456789abcdef"
+        assert "seeds" not in figure
+        assert "code" not in figure
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d", figure["date"])
+        assert "tensorflow" in figure["packages"]
+        assert figure["processors"] >= 1
+
+    def test_provenance_names_no_machine_and_no_path(self, folder, monkeypatch):
+        monkeypatch.setattr("platform.node", lambda: "a-host-name")
+        results.save("table_04", ours(value=[0.0]))
+        text = (folder / "provenance.json").read_text(encoding="utf-8")
+        assert "a-host-name" not in text
+        assert str(Path.home()) not in text
+        assert str(folder) not in text
+
+    def test_a_failure_in_the_middle_of_writing_leaves_the_old_file(self, folder, monkeypatch):
+        path = results.save("table_04", ours(value=[0.25]))
+        before = {p.name: p.read_bytes() for p in folder.iterdir()}
+
+        def half(self, text, **options):
+            self.write_bytes(text.encode()[: len(text) // 2])
+            raise OSError("no space left on device")
+
+        monkeypatch.setattr(Path, "write_text", half)
+        with pytest.raises(OSError, match="no space left"):
+            results.save("table_04", ours(value=[0.75]))
+        assert path.is_file()
+        assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+    @pytest.mark.parametrize("name", ["../table_04", "Table 4", "", "table_04.csv"])
+    def test_names_that_are_not_names_are_refused(self, name, folder):
+        with pytest.raises(ValueError, match="small letters"):
+            results.save(name, ours(value=[0.0]))
+        assert not folder.exists()
+
+
+class TestFullScale:
+    def test_none_without_a_file(self):
+        assert results.full_scale("table_04") is None
+
+    def test_all_that_is_measured_is_missing_at_first(self, record_full_scale):
+        names = results.missing()
+        assert len(names) == 11 + 5
+        assert names[0] == "table_02"
+        assert names[-1] == "figure_06"
+        record_full_scale("table_04", ours(value=[0.0]))
+        assert results.missing() == [name for name in names if name != "table_04"]
+
+
+class TestSideBySide:
+    def test_without_a_full_scale_run_its_column_is_empty(self):
+        frame = results.side_by_side(4, ours(epsilon=[0.1, 0.3], value=[0.7, 0.2]))
+        assert list(frame) == ["attack", "model", "epsilon", "paper", "full scale", "this run"]
+        keys = list(paper.keys(4))
+        pd.testing.assert_frame_equal(frame[keys], paper.table(4)[keys])
+        pd.testing.assert_series_equal(frame["paper"], paper.table(4)["value"], check_names=False)
+        assert frame["full scale"].isna().all()
+        this_run = frame.set_index(keys)["this run"].dropna()
+        assert this_run.to_dict() == {("fgsm", "base", 0.1): 0.7, ("fgsm", "base", 0.3): 0.2}
+
+    def test_numbers_land_in_their_own_cells_whatever_the_order(self, record_full_scale):
+        published = paper.table(7)
+        full = published.assign(value=published["value"] / 2).sample(frac=1, random_state=1)
+        record_full_scale("table_07", full)
+        this_run = published.assign(value=published["value"] / 4).sample(frac=1, random_state=2)
+        frame = results.side_by_side(7, this_run)
+        np.testing.assert_allclose(frame["paper"], published["value"])
+        np.testing.assert_allclose(frame["full scale"], published["value"] / 2, atol=1e-5)
+        np.testing.assert_allclose(frame["this run"], published["value"] / 4)
+
+    def test_rows_that_only_we_have_come_last(self, record_full_scale):
+        record_full_scale("table_04", ours(epsilon=[0.4, 0.3], value=[0.15, 0.2]))
+        frame = results.side_by_side(4, ours(epsilon=[0, 0.3, 0.4], value=[0.99, 0.2, 0.1]))
+        assert len(frame) == 12 + 2
+        last = frame.iloc[12:]
+        assert list(last["epsilon"]) == [0.4, 0.0]
+        assert last["paper"].isna().all()
+        np.testing.assert_array_equal(last["full scale"], [0.15, np.nan])
+        np.testing.assert_array_equal(last["this run"], [0.1, 0.99])
+
+    def test_several_seeds_give_the_mean_and_its_interval(self, record_full_scale):
+        values = [0.1, 0.2, 0.6]
+        record_full_scale("table_04", ours(epsilon=0.3, seed=[0, 1, 2], value=values))
+        frame = results.side_by_side(4, ours(epsilon=[0.3], seed=[0], value=[0.4]))
+        assert list(frame)[-3:] == ["full scale", "± full scale", "this run"]
+        row = frame[(frame["model"] == "base") & (frame["epsilon"] == 0.3)].iloc[0]
+        assert row["full scale"] == pytest.approx(0.3)
+        # Student's t with two degrees of freedom: 4.303 at 97.5 %.
+        expected = 4.30265 * np.std(values, ddof=1) / np.sqrt(3)
+        assert row["± full scale"] == pytest.approx(expected, rel=1e-5)
+        assert row["this run"] == 0.4
+
+    def test_a_cell_with_one_seed_has_no_interval(self):
+        rows = ours(epsilon=[0.1, 0.1, 0.3], seed=[0, 1, 0], value=[0.5, 0.7, 0.2])
+        frame = results.side_by_side(4, rows).set_index(["model", "epsilon"])
+        assert frame.loc[("base", 0.1), "± this run"] > 0
+        assert np.isnan(frame.loc[("base", 0.3), "± this run"])
+        assert frame.loc[("base", 0.3), "this run"] == 0.2
+
+    def test_keys_match_in_spite_of_rounding(self):
+        frame = results.side_by_side(4, ours(epsilon=[0.1 + 0.2], value=[0.2]))
+        assert len(frame) == 12
+        assert frame["this run"].notna().sum() == 1
+
+    def test_a_key_that_never_varies_may_be_left_out(self):
+        rows = pd.DataFrame({"model": ["base"], "epsilon": [0.3], "value": [0.2]})
+        assert results.side_by_side(5, rows)["this run"].notna().sum() == 1
+
+    def test_a_key_that_varies_may_not(self):
+        with pytest.raises(ValueError, match="table 4 lack epsilon"):
+            results.side_by_side(4, ours(value=[0.2]))
+
+    def test_two_values_for_one_cell_are_refused(self):
+        rows = ours(epsilon=0.3, images=[100, 200], value=[0.2, 0.3])
+        with pytest.raises(ValueError, match="this run: more than one row"):
+            results.side_by_side(4, rows)
+
+    @pytest.mark.parametrize("number", range(1, 13))
+    def test_every_table_can_be_compared(self, number, record_full_scale):
+        published = paper.table(number)
+        record_full_scale(f"table_{number:02d}", published)
+        frame = results.side_by_side(number, published)
+        assert len(frame) == len(published)
+        np.testing.assert_allclose(frame["full scale"], frame["paper"], rtol=1e-5)
+        np.testing.assert_allclose(frame["this run"], frame["paper"])
+
+
+class TestShow:
+    frame = pd.DataFrame(
+        {"model": ["base", "dense"], "epsilon": [0.3, 0.25], "paper": [0.9894, np.nan]}
+    )
+
+    def html(self, **options):
+        return results.show(self.frame, **options).to_html()
+
+    def test_shares_are_percentages_and_settings_are_not(self):
+        cells = re.findall(r"<td[^>]*>([^<]*)</td>", self.html())
+        assert cells == ["base", "0.3", "98.94%", "dense", "0.25", "\N{EN DASH}"]
+
+    def test_counts_are_whole_numbers(self):
+        frame = results.side_by_side(1, paper.table(1))
+        cells = re.findall(r"<td[^>]*>([^<]*)</td>", results.show(frame, percent=False).to_html())
+        assert cells[:5] == ["Conv2D", "28 x 28 x 32", "832", "\N{EN DASH}", "832"]
+        assert "100,384" in cells
+
+    def test_the_caption_is_there_and_the_index_is_not(self):
+        html = self.html(caption="What it shows")
+        assert "<caption>What it shows</caption>" in html
+        assert "row_heading" not in html
+
+    def test_numbers_are_aligned_and_no_colour_is_named(self):
+        html = self.html()
+        style = html[: html.index("</style>")]
+        assert re.findall(r"\.col(\d)", style) == ["1", "2"]
+        assert "text-align: right" in style
+        assert "color" not in style
+        # The theme gives a dark page's tables their colours by this class.
+        assert 'class="dataframe"' in html
+
+    def test_equal_tables_give_equal_html(self):
+        assert self.html(caption="a") == self.html(caption="a")
+        assert self.html(caption="a") != self.html(caption="b")
