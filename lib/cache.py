@@ -1,0 +1,96 @@
+"""Results that are computed once: experiments are values, and equal values share a result.
+
+A result is stored under a digest of the experiment, of the code of its stage and of all
+stages below it, and of the versions of the numerical packages. :class:`joblib.Memory`
+writes it atomically and computes it again when the stored copy is damaged.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+from joblib import Memory
+
+from lib import provenance
+
+
+E = TypeVar("E")
+R = TypeVar("R")
+
+
+def folder() -> Path:
+    """Return where results are kept: ``$LIB_CACHE``, else ``_build/cache`` of the checkout."""
+    default = provenance.PACKAGE.parent / "_build" / "cache"
+    return Path(os.environ.get("LIB_CACHE", default))
+
+
+def _report(line: str) -> None:
+    # The site drops what goes to stderr; a terminal and the builder's log show it.
+    print(line, file=sys.stderr, flush=True)
+
+
+def _compute(function: Callable[[Any], Any], experiment: Any, key: str) -> Any:
+    started = time.perf_counter()
+    result = function(experiment)
+    _report(f"computed in {time.perf_counter() - started:6.1f} s  {experiment}")
+    return result
+
+
+def key(experiment: Any, module: str) -> str:
+    """Return the digest under which the result of ``experiment`` is stored.
+
+    Parameters
+    ----------
+    experiment
+        A frozen dataclass; nested ones count with all their fields.
+    module
+        The module that computes it, without the ``lib.`` in front.
+    """
+    determined_by = {
+        "experiment": asdict(experiment),
+        "kind": type(experiment).__name__,
+        "code": provenance.code_digest(module),
+        "versions": provenance.versions(),
+    }
+    return hashlib.sha256(json.dumps(determined_by, sort_keys=True).encode()).hexdigest()
+
+
+def cached(function: Callable[[E], R]) -> Callable[[E], R]:
+    """Keep the results of ``function`` on disk.
+
+    Parameters
+    ----------
+    function
+        Computes one experiment, a frozen dataclass, which is its only argument. It must be
+        a function of its module, and say in its result all that a caller needs.
+
+    Returns
+    -------
+    callable
+        The same function, which computes each experiment once.
+    """
+    module = function.__module__.removeprefix("lib.")
+
+    @wraps(function)
+    def recalled(experiment: E) -> R:
+        memory = Memory(folder(), verbose=0)
+        # The key says all that determines the result, so nothing else may count.
+        stored = memory.cache(_compute, ignore=["function", "experiment"])
+        digest = key(experiment, module)
+        with warnings.catch_warnings():
+            # joblib warns that a large result takes long to store: that is what it is for.
+            warnings.simplefilter("ignore", UserWarning)
+            if stored.check_call_in_cache(function, experiment, digest):
+                _report(f"from the cache        {experiment}")
+            result: R = stored(function, experiment, digest)
+        return result
+
+    return recalled

@@ -1,0 +1,171 @@
+"""The three networks of the paper and their training on clean images."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow: it greets on import
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
+
+from lib import data
+from lib.cache import cached
+from lib.data import Images, Labels
+from lib.parameters import Architecture, Count, Dataset, Fraction, Seed
+
+CONV_FILTERS: dict[Architecture, tuple[int, ...]] = {
+    "shallow": (16, 32),
+    "base": (32, 64),
+    "dense": (32, 64, 128),
+}
+"""Filters of each convolution: Table 1 of the paper and its section 3.3."""
+
+HIDDEN_UNITS = 32
+PREDICTION_BATCH = 500
+
+Weights = list[NDArray[np.float32]]
+"""As ``model.get_weights()`` returns them."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained on clean images.
+
+    The paper gives the optimizer, the learning rate and the patience (section 3.1); it does
+    not give the dropout rate, the batch size or the largest number of epochs.
+    """
+
+    dataset: Dataset
+    architecture: Architecture
+    seed: Seed = 0
+    learning_rate: float = 0.001
+    patience: Count = 2
+    dropout: Fraction = 0.25
+    batch_size: Count = 128
+    max_epochs: Count = 20
+
+
+class Trained(NamedTuple):
+    """What training leaves behind: the weights, and a list of values an epoch a quantity."""
+
+    weights: Weights
+    history: dict[str, list[float]]
+
+
+def build(architecture: Architecture, dropout: float = 0.25) -> keras.Sequential:
+    """Return an untrained network that maps images to logits.
+
+    Parameters
+    ----------
+    architecture
+        ``shallow`` (55,594 parameters), ``base`` (120,042) or ``dense`` (130,410).
+    dropout
+        Share of activations dropped after each pooling layer during training.
+
+    Returns
+    -------
+    keras.Sequential
+        From pixels ``(batch, 28, 28, 1)`` to logits ``(batch, 10)``. The layers are those of
+        Table 1; the kernel sizes (5 x 5, then 3 x 3, padded to equal size) follow from its
+        parameter counts.
+    """
+    model = keras.Sequential([keras.Input((28, 28, 1))], name=architecture)
+    for index, filters in enumerate(CONV_FILTERS[architecture], start=1):
+        kernel = 5 if index == 1 else 3
+        model.add(
+            keras.layers.Conv2D(
+                filters, kernel, padding="same", activation="relu", name=f"conv{index}"
+            )
+        )
+        model.add(keras.layers.MaxPooling2D(name=f"pool{index}"))
+        model.add(keras.layers.Dropout(dropout, name=f"dropout{index}"))
+    model.add(keras.layers.Flatten(name="flatten"))
+    model.add(keras.layers.Dense(HIDDEN_UNITS, activation="relu", name="dense1"))
+    model.add(keras.layers.Dense(data.CLASSES, name="logits"))
+    return model
+
+
+def conv_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """Return the convolution layers of a model of :func:`build`, the first one first."""
+    return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+
+
+def compile_for_training(model: keras.Model, learning_rate: float) -> None:
+    """Give a model the paper's optimizer, and the loss that takes logits."""
+    model.compile(
+        optimizer=keras.optimizers.RMSprop(learning_rate),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+
+
+def make_repeatable(seed: int) -> None:
+    """Seed every random draw that follows and forbid operations with unordered sums.
+
+    The same seed then gives bit-identical weights on the same machine with the same number
+    of threads. Another processor, or another number of threads, adds the same numbers in
+    another order, and TensorFlow does not promise equal bits there.
+    """
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+@cached
+def fit(training: Training) -> Trained:
+    """Train a network on clean images, and stop early as the paper does.
+
+    Training stops when the accuracy on the validation images has not risen for ``patience``
+    epochs; the weights of the best epoch are kept.
+    """
+    images = data.load(training.dataset)
+    make_repeatable(training.seed)
+    model = build(training.architecture, training.dropout)
+    compile_for_training(model, training.learning_rate)
+    history = model.fit(
+        images.train.images,
+        images.train.labels,
+        validation_data=(images.validation.images, images.validation.labels),
+        batch_size=training.batch_size,
+        epochs=training.max_epochs,
+        callbacks=[
+            keras.callbacks.EarlyStopping(
+                "val_accuracy", patience=training.patience, restore_best_weights=True
+            )
+        ],
+        verbose=0,
+    )
+    return Trained(model.get_weights(), history.history)
+
+
+@lru_cache(maxsize=64)
+def trained(training: Training) -> keras.Sequential:
+    """Return the trained network, from the cache if it was trained before.
+
+    Equal arguments return the same object, so that what TensorFlow compiled for it is used
+    again. Do not change it: compiled attacks would go on with the layers that it had.
+    """
+    model = build(training.architecture, training.dropout)
+    model.set_weights(fit(training).weights)
+    return model
+
+
+def predict_logits(model: Any, images: Images) -> NDArray[np.float32]:
+    """Return the logits of a data set, shape ``(images, 10)``, with dropout off."""
+    logits: NDArray[np.float32] = model.predict(images, batch_size=PREDICTION_BATCH, verbose=0)
+    return logits
+
+
+def predict(model: Any, images: Images) -> Labels:
+    """Return the predicted digit of each image."""
+    digits: Labels = predict_logits(model, images).argmax(axis=1)
+    return digits
+
+
+def accuracy(model: Any, images: Images, labels: Labels) -> float:
+    """Return the share of images whose digit is predicted correctly, 0 to 1."""
+    return float(np.mean(predict(model, images) == labels))
