@@ -21,7 +21,6 @@ from joblib import Memory
 
 from lib import provenance
 
-
 E = TypeVar("E")
 R = TypeVar("R")
 
@@ -44,20 +43,20 @@ def _compute(function: Callable[[Any], Any], experiment: Any, key: str) -> Any:
     return result
 
 
-def key(experiment: Any, module: str) -> str:
-    """Return the digest under which the result of ``experiment`` is stored.
+def key(function: Callable[[E], R], experiment: E) -> str:
+    """Return the digest under which the result of ``function(experiment)`` is stored.
 
     Parameters
     ----------
+    function
+        Computes the experiment; its module and all modules below it count with their code.
     experiment
         A frozen dataclass; nested ones count with all their fields.
-    module
-        The module that computes it, without the ``lib.`` in front.
     """
     determined_by = {
-        "experiment": asdict(experiment),
-        "kind": type(experiment).__name__,
-        "code": provenance.code_digest(module),
+        "experiment": asdict(experiment),  # type: ignore[call-overload]
+        "function": function.__qualname__,
+        "code": provenance.code_digest(function.__module__.removeprefix("lib.")),
         "versions": provenance.versions(),
     }
     return hashlib.sha256(json.dumps(determined_by, sort_keys=True).encode()).hexdigest()
@@ -77,14 +76,13 @@ def cached(function: Callable[[E], R]) -> Callable[[E], R]:
     callable
         The same function, which computes each experiment once.
     """
-    module = function.__module__.removeprefix("lib.")
 
     @wraps(function)
     def recalled(experiment: E) -> R:
         memory = Memory(folder(), verbose=0)
         # The key says all that determines the result, so nothing else may count.
         stored = memory.cache(_compute, ignore=["function", "experiment"])
-        digest = key(experiment, module)
+        digest = key(function, experiment)
         with warnings.catch_warnings():
             # joblib warns that a large result takes long to store: that is what it is for.
             warnings.simplefilter("ignore", UserWarning)
