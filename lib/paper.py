@@ -2,7 +2,8 @@
 
 Source: S. Karnine, S. Afrose, H. Imtiaz, "Efficient Defense Against First Order Adversarial
 Attacks on Convolutional Neural Networks", Artificial Intelligence and Applications, 2025,
-doi 10.47852/bonviewAIA52025957. The files beside this module hold each cell as printed.
+doi 10.47852/bonviewAIA52025957; the numbers are those of the authors' manuscript of
+November 2024. The files beside this module hold each cell as printed.
 """
 
 from collections.abc import Mapping

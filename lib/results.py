@@ -228,5 +228,8 @@ def show(frame: pd.DataFrame, percent: bool = True, caption: str | None = None) 
     return (
         style.format(formats, na_rep="\N{EN DASH}")
         .set_table_styles(aligned, axis=0)
+        .set_table_styles(
+            [{"selector": "th, td", "props": "padding: 0.2em 0.6em"}], overwrite=False
+        )
         .set_table_attributes('class="dataframe"')
     )

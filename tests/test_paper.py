@@ -181,5 +181,6 @@ def test_unknown_table_is_refused(number):
 
 
 def test_changing_a_table_does_not_change_the_next_one():
-    paper.table(4).loc[:, "value"] = 0.0
+    changed = paper.table(4)
+    changed.loc[:, "value"] = 0.0
     assert paper.table(4)["value"].iloc[0] == 0.6210
