@@ -79,7 +79,8 @@ def cached(function: Callable[[E], R]) -> Callable[[E], R]:
 
     @wraps(function)
     def recalled(experiment: E) -> R:
-        memory = Memory(folder(), verbose=0)
+        # Compressed for the checksum that comes with it: a flipped bit is noticed.
+        memory = Memory(folder(), verbose=0, compress=1)
         # The key says all that determines the result, so nothing else may count.
         stored = memory.cache(_compute, ignore=["function", "experiment"])
         digest = key(function, experiment)
