@@ -1,0 +1,52 @@
+# The book's commands; `make` alone lists them.
+PYTHON ?= python3
+PRESET ?= classroom
+CHAPTERS ?=
+
+BIN := .venv/bin
+# Output appears as it is made, in a log file too.
+export PYTHONUNBUFFERED := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help book test lock clean distclean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile | expand -t 20
+	@echo
+	@echo '  PRESET=smoke|classroom|paper   how much to compute (default: $(PRESET))'
+	@echo '  CHAPTERS="01_model 02_attacks" only these chapters (default: all)'
+	@echo '  PYTHON=python3.12              the interpreter that .venv is made with'
+
+book: .venv/installed ## run the chapters, render the site to _build/html
+	$(BIN)/python -m lib build --preset $(PRESET) $(CHAPTERS)
+
+test: .venv/installed-tests ## check everything: lint, types, sources, units, every chapter, the site
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+lock: ## pin the direct dependencies of pyproject.toml, and theirs (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --no-header --quiet \
+		--output-file requirements.txt
+	uv pip compile pyproject.toml --extra dev --constraint requirements.txt \
+		--universal --python-version 3.11 --no-header --quiet \
+		--output-file tests/requirements.txt
+	printf '# The package itself: lib.\n-e .\n' >> requirements.txt
+
+clean: ## remove what is built; keep .venv and cached results
+	find _build -mindepth 1 -maxdepth 1 ! -name cache -exec rm -rf {} +
+
+distclean: ## remove everything that is not in the repository
+	rm -rf _build .venv
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: requirements.txt pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
+	touch $@
+
+.venv/installed-tests: tests/requirements.txt .venv/installed
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r tests/requirements.txt
+	touch $@
