@@ -1,0 +1,186 @@
+"""The command line: ``python -m lib build``, ``run`` and ``list``."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, ParamSpec
+
+import click
+import yaml
+
+from lib import provenance, site
+from lib.builder import DEFAULT_PRESET, Book, ExecutionError, OnCell, RefusedError, Run, settings
+
+P = ParamSpec("P")
+
+REFUSED, INTERRUPTED = 2, 130
+
+
+def _say_clearly(command: Callable[P, None]) -> Callable[P, None]:
+    """Turn what a command may raise into a message and an exit code."""
+
+    @wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except RefusedError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(REFUSED)
+        except ExecutionError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(1)
+        except site.RenderError as error:
+            click.echo(f"{error}\nError: the pages have warnings; the site is unchanged", err=True)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted; chapters that had finished are kept.", err=True)
+            sys.exit(INTERRUPTED)
+
+    return guarded
+
+
+preset_option = click.option(
+    "--preset",
+    default=DEFAULT_PRESET,
+    show_default=True,
+    help="How much to compute: a file of book/presets, such as smoke, classroom or paper.",
+)
+values_option = click.option(
+    "-p",
+    "--parameter",
+    "given",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    help="Set a parameter; VALUE is YAML, so 0.3, [0, 1] and base are all fine. Repeatable.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Run the chapters of the executable paper and render its site."""
+    context.obj = context.obj or Book(provenance.PACKAGE.parent)
+
+
+@main.command()
+@click.argument("chapters", nargs=-1)
+@preset_option
+@values_option
+@click.option(
+    "--record", is_flag=True, help="Keep the computed numbers in book/results, as the site quotes."
+)
+@click.pass_obj
+@_say_clearly
+def build(
+    book: Book,
+    chapters: tuple[str, ...],
+    preset: str,
+    given: tuple[tuple[str, str], ...],
+    record: bool,
+) -> None:
+    """Run CHAPTERS (default: all) and render the site to _build/html.
+
+    Chapters whose source, code, parameters and data are unchanged are not run again.
+    """
+    values = book.preset(preset)
+    chosen = book.chosen(chapters)
+    others = [chapter for chapter in book.chapters.values() if chapter not in chosen]
+    parameters = settings(chosen, values, _parsed(given)) | settings(others, values, {})
+    executed = book.build / "executed" / preset
+    results = book.source / "results" if record else book.build / "results" / preset
+    runs = [
+        Run(book, chapter, parameters[name], executed / f"{name}.ipynb", results)
+        for name, chapter in book.chapters.items()
+    ]
+    for one in runs:
+        if one.chapter in chosen:
+            _execute_if_changed(one)
+    shown = [one for one in runs if one.is_current]
+    for one in runs:
+        if one not in shown:
+            click.echo(f"{one.chapter.name}: left out of the site, not run under this preset yet")
+    first_page, rendered = site.render(book, shown)
+    click.echo(f"{'rendered' if rendered else 'site unchanged'}; open {first_page.as_uri()}")
+
+
+@main.command()
+@click.argument("chapter")
+@preset_option
+@values_option
+@click.pass_obj
+@_say_clearly
+def run(book: Book, chapter: str, preset: str, given: tuple[tuple[str, str], ...]) -> None:
+    """Run one CHAPTER into _build/run, without the site."""
+    (chosen,) = book.chosen([chapter])
+    values = settings([chosen], book.preset(preset), _parsed(given))[chosen.name]
+    target = book.build / "run" / f"{chosen.name}.ipynb"
+    one = Run(book, chosen, values, target, book.build / "results" / "run")
+    with _progress(chosen.name) as on_cell:
+        one.execute(on_cell)
+    click.echo(target)
+
+
+@main.command("list")
+@click.pass_obj
+@_say_clearly
+def list_(book: Book) -> None:
+    """List the chapters and their parameters."""
+    for name, chapter in book.chapters.items():
+        click.secho(f"{name}  {chapter.title}", bold=True)
+        for line in chapter.parameters.values():
+            click.echo(f"  {line.name}: {line.annotation} = {line.default!r}  {line.help}")
+            click.echo(f"      {line.allowed}")
+
+
+def _parsed(given: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    values = {}
+    for name, text in given:
+        try:
+            values[name] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise RefusedError(f"{name}: {text} cannot be read as a value") from None
+    return values
+
+
+def _execute_if_changed(run: Run) -> None:
+    if run.is_current:
+        click.echo(f"{run.chapter.name}: unchanged, not run again")
+        return
+    with _progress(run.chapter.name) as on_cell:
+        run.execute(on_cell)
+
+
+@contextmanager
+def _progress(chapter: str) -> Iterator[OnCell]:
+    """Show the chapter, the cell and the seconds: in place on a terminal, else at the ends."""
+    started = time.monotonic()
+    at = "starting"
+    done = threading.Event()
+
+    def on_cell(number: int, total: int) -> None:
+        nonlocal at
+        at = f"cell {number} of {total}"
+
+    def draw() -> None:
+        while not done.wait(0.5):
+            elapsed = time.monotonic() - started
+            click.echo(f"\r\033[K{chapter}: {at}, {elapsed:.0f} s", nl=False)
+
+    on_terminal = sys.stdout.isatty()
+    line = threading.Thread(target=draw, daemon=True)
+    if on_terminal:
+        line.start()
+    else:
+        click.echo(f"{chapter}: running")
+    try:
+        yield on_cell
+    finally:
+        done.set()
+        if on_terminal:
+            line.join()
+            click.echo("\r\033[K", nl=False)
+    click.echo(f"{chapter}: done in {time.monotonic() - started:.0f} s")

@@ -1,0 +1,182 @@
+"""Renders the site from a staging tree that holds the executed chapters.
+
+The staging tree has the layout of the repository, with executed copies in place of the
+sources: the page's Download gives what was executed, its other buttons open the clean source.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+
+from lib import provenance
+from lib.builder import Book, Run
+
+RUN_TABLE = "run_table.md"
+"""The page that the introduction includes: what ran, with which parameters, how long."""
+
+RENDERING_PACKAGES = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme")
+
+
+class RenderError(RuntimeError):
+    """The pages have warnings; the site was left as it was."""
+
+
+def render(book: Book, runs: Iterable[Run]) -> tuple[Path, bool]:
+    """Render the executed chapters, unless the site shows just that already.
+
+    Parameters
+    ----------
+    book
+        Its pages are rendered.
+    runs
+        The chapters to show. With fewer than all chapters, references to the others lead
+        nowhere, so warnings are not errors then.
+
+    Returns
+    -------
+    site : pathlib.Path
+        The site's first page.
+    rendered : bool
+        False if the site was current.
+
+    Raises
+    ------
+    RenderError
+        Sphinx warned. The site was left as it was.
+    """
+    runs = list(runs)
+    stage, site = book.build / "stage", book.build / "html"
+    stamp, first_page = book.build / "html.digest", site / "index.html"
+    _stage(book, runs, stage)
+    current = _digest(stage)
+    if first_page.is_file() and stamp.is_file() and stamp.read_text("utf-8") == current:
+        return first_page, False
+
+    strict = {run.chapter.name for run in runs} == set(book.chapters)
+    rendered = _sphinx(stage, book.build / "rendering", strict=strict)
+    stamp.unlink(missing_ok=True)
+    _swap(rendered, site)
+    shutil.rmtree(book.build / "rendering")
+    stamp.write_text(current, "utf-8")
+    return first_page, True
+
+
+def _stage(book: Book, runs: list[Run], stage: Path) -> None:
+    shutil.rmtree(stage, ignore_errors=True)
+    sources = shutil.ignore_patterns(".*", "*.ipynb", "presets", "__pycache__")
+    shutil.copytree(book.source, stage / "book", ignore=sources)
+    shutil.copy(book.root / "_config.yml", stage)
+
+    absent = set(book.chapters) - {run.chapter.name for run in runs}
+    contents = yaml.safe_load((book.root / "_toc.yml").read_text("utf-8"))
+    left = _without(contents, {f"book/{name}" for name in absent})
+    (stage / "_toc.yml").write_text(yaml.safe_dump(left, sort_keys=False), "utf-8")
+
+    notebooks = {run: nbformat.read(run.executed, as_version=4) for run in runs}
+    (stage / "book" / RUN_TABLE).write_text(_run_table(notebooks), "utf-8")
+    for run, notebook in notebooks.items():
+        nbformat.write(_for_readers(notebook), stage / "book" / f"{run.chapter.name}.ipynb")
+
+
+def _without(contents: Any, pages: set[str]) -> Any:
+    """Return a table of contents without the entries of some pages."""
+    if isinstance(contents, list):
+        return [
+            _without(entry, pages)
+            for entry in contents
+            if not (isinstance(entry, dict) and entry.get("file") in pages)
+        ]
+    if isinstance(contents, dict):
+        return {key: _without(value, pages) for key, value in contents.items()}
+    return contents
+
+
+def _for_readers(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Fold the injected parameters, place computed alt texts, drop paths of this machine."""
+    for bookkeeping in ("papermill", "run"):
+        notebook.metadata.pop(bookkeeping, None)
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata.tags.append("hide-input")
+            cell.metadata.setdefault("mystnb", {})["code_prompt_show"] = "Parameters of this run"
+        for output in cell.get("outputs", []):
+            for details in output.get("metadata", {}).values():
+                if isinstance(details, dict) and "alt" in details:
+                    image = cell.metadata.setdefault("mystnb", {}).setdefault("image", {})
+                    image["alt"] = details["alt"]
+    return notebook
+
+
+def _run_table(notebooks: Mapping[Run, nbformat.NotebookNode]) -> str:
+    rows = ["| Chapter | Parameters | Seconds | Executed (UTC) |", "| --- | --- | ---: | --- |"]
+    for run, notebook in notebooks.items():
+        timing = notebook.metadata["papermill"]
+        when = datetime.fromisoformat(timing["start_time"])
+        values = ", ".join(
+            f"`{name}` {_shown(value)}"
+            for name, value in notebook.metadata["run"]["parameters"].items()
+        )
+        rows.append(
+            f"| [](/book/{run.chapter.name}.ipynb) | {values} "
+            f"| {timing['duration']:.0f} | {when:%Y-%m-%d %H:%M} |"
+        )
+    versions = {"Python": sys.version.split()[0], **provenance.versions()}
+    with_versions = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return "\n".join([*rows, "", f"Computed with {with_versions}.", ""])
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _digest(stage: Path) -> str:
+    """Return a digest of all that determines the site."""
+    text = hashlib.sha256()
+    for path in sorted(path for path in stage.rglob("*") if path.is_file()):
+        text.update(f"{path.relative_to(stage).as_posix()} {path.stat().st_size}\n".encode())
+        text.update(path.read_bytes())
+    for name in RENDERING_PACKAGES:
+        text.update(f"{name} {metadata.version(name)}\n".encode())
+    text.update(provenance.code_digest("site", "theme").encode())
+    return text.hexdigest()
+
+
+def _sphinx(stage: Path, output: Path, *, strict: bool) -> Path:
+    shutil.rmtree(output, ignore_errors=True)
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    command += ["build", str(stage)]
+    command += ["--path-output", str(output), "--keep-going"]
+    command += ["-W", "-n"] if strict else []
+    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", env=environment, check=False
+    )
+    site = output / "_build" / "html"
+    if done.returncode or not (site / "index.html").is_file():
+        raise RenderError(_complaints(done.stdout + done.stderr, stage))
+    return site
+
+
+def _complaints(log: str, stage: Path) -> str:
+    told = [line for line in log.splitlines() if "WARNING" in line or "ERROR" in line]
+    return "\n".join(told or log.splitlines()[-20:]).replace(f"{stage}{os.sep}", "")
+
+
+def _swap(rendered: Path, site: Path) -> None:
+    old = site.with_name("html.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if site.exists():
+        site.rename(old)
+    rendered.rename(site)
+    shutil.rmtree(old, ignore_errors=True)
