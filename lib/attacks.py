@@ -141,7 +141,7 @@ def perturb(
     adversarial = np.empty_like(images)
     tf.random.set_seed(seed)
     starts = range(0, len(images), BATCH)
-    for start in tqdm(starts, desc=str(attack.method), mininterval=5, leave=False):
+    for start in tqdm(starts, desc=str(attack.method), delay=5, leave=False):
         rows = np.arange(start, start + BATCH) % len(images)  # the last batch is filled up
         perturbed = _perturb_batch(
             function,

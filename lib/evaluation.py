@@ -1,8 +1,15 @@
 """Accuracy of models, defended or not, on clean images and under attack."""
 
-from lib import attacks, models
-from lib.attacks import StaticSet
+import numpy as np
+from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
+from tqdm import tqdm
+
+from lib import attacks, data, models, training
+from lib.attacks import Attack, StaticSet
 from lib.cache import cached
+from lib.parameters import Count
+from lib.training import FineTuning
 
 
 @cached
@@ -10,3 +17,59 @@ def static_accuracy(static: StaticSet) -> float:
     """Return the victim's own accuracy on a static set, 0 to 1."""
     labels = attacks.clean_split(static).labels
     return models.accuracy(models.trained(static.victim), attacks.craft(static), labels)
+
+
+@cached
+def defence_accuracy(tuning: FineTuning) -> dict[str, float]:
+    """Return the accuracy of a fine-tuned model as the paper measures it.
+
+    Returns
+    -------
+    dict
+        ``clean``: on the test images; ``static``: on the test images as the attack changed
+        them for the undefended model. An attacker of the defended model does better.
+    """
+    model = training.defended(tuning)
+    static = StaticSet(tuning.victim, tuning.attack, "test")
+    clean = attacks.clean_split(static)
+    return {
+        "clean": models.accuracy(model, clean.images, clean.labels),
+        "static": models.accuracy(model, attacks.craft(static), clean.labels),
+    }
+
+
+@dataclass(frozen=True)
+class TargetedAttack:
+    """Test images, so many of each class, each pushed to all nine digits it does not show."""
+
+    victim: models.Training
+    attack: Attack
+    images_per_class: Count = 100
+
+
+@cached
+def targeted_predictions(targeted: TargetedAttack) -> NDArray[np.int64]:
+    """Return what the victim sees in the targeted adversarial images.
+
+    Returns
+    -------
+    ndarray
+        Shape ``(10, images_per_class, 10)``: source class, image, target class. Where the
+        target is the source, the prediction for the clean image.
+    """
+    victim, count = targeted.victim, targeted.images_per_class
+    model = models.trained(victim)
+    clean = data.load(victim.dataset).test.per_class(count)
+    found = np.empty((data.CLASSES, count, data.CLASSES), np.int64)
+    for digit in tqdm(range(data.CLASSES), desc="classes", delay=5, leave=False):
+        rows = slice(digit * count, (digit + 1) * count)
+        of_class = data.Split(clean.images[rows], clean.labels[rows])
+        images, _, targets = attacks.with_all_targets(of_class)
+        adversarial = attacks.perturb(
+            model, targeted.attack, images, targets, targeted=True, seed=victim.seed
+        )
+        found[digit][:, np.arange(data.CLASSES) != digit] = models.predict(
+            model, adversarial
+        ).reshape(count, -1)
+        found[digit][:, digit] = models.predict(model, of_class.images)
+    return found

@@ -1,0 +1,165 @@
+"""Which convolution filters an attack disturbs: the measure of the paper's section 3.4."""
+
+import math
+from typing import Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
+from tqdm import tqdm
+
+from lib import attacks, data, models
+from lib.attacks import Attack
+from lib.cache import cached
+from lib.data import Images
+from lib.parameters import Count, Fraction
+
+Changes = list[NDArray[np.float32]]
+"""One array a layer, shape ``(pairs, filters)``: the mean absolute change of each output map."""
+
+FilterChoice = tuple[tuple[int, ...], ...]
+"""Indices of the chosen filters, ascending, one tuple a convolution layer."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Which pairs of a clean and an adversarial image are compared.
+
+    Attributes
+    ----------
+    victim
+        The undefended model.
+    attack
+        Targeted, at all nine digits that an image does not show.
+    images_per_class
+        The paper takes 100, so 900 pairs a class.
+    part
+        The paper takes test images; validation images leave the test untouched.
+    """
+
+    victim: models.Training
+    attack: Attack
+    images_per_class: Count = 100
+    part: Literal["validation", "test"] = "test"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which filters of every layer are chosen: the most dominant ones of a study."""
+
+    study: Study
+    fraction: Fraction
+
+
+def split_of(study: Study) -> data.Split:
+    """Return the clean images of a study, class by class."""
+    split: data.Split = getattr(data.load(study.victim.dataset), study.part)
+    return split.per_class(study.images_per_class)
+
+
+def output_changes(model: keras.Model, clean: Images, adversarial: Images) -> Changes:
+    """Return how much each filter's output changes between paired images.
+
+    Parameters
+    ----------
+    model
+        A model of :func:`lib.models.build`.
+    clean, adversarial
+        Paired images, shape ``(pairs, 28, 28, 1)``.
+
+    Returns
+    -------
+    list of ndarray
+        One array a layer, shape ``(pairs, filters)``: the absolute difference of the
+        output after the ReLU, averaged over positions. Only one batch of output maps is
+        in memory at a time.
+    """
+    layers = models.conv_layers(model)
+    outputs = keras.Model(model.inputs, [layer.output for layer in layers])
+
+    @tf.function
+    def change(one: tf.Tensor, other: tf.Tensor) -> list[tf.Tensor]:
+        maps = zip(
+            keras.tree.flatten(outputs(one, training=False)),
+            keras.tree.flatten(outputs(other, training=False)),
+            strict=True,
+        )
+        return [tf.reduce_mean(tf.abs(a - b), axis=(1, 2)) for a, b in maps]
+
+    changes: Changes = [np.empty((len(clean), layer.filters), np.float32) for layer in layers]
+    for start in range(0, len(clean), attacks.BATCH):
+        rows = slice(start, start + attacks.BATCH)
+        batch = change(tf.constant(clean[rows]), tf.constant(adversarial[rows]))
+        for of_layer, of_batch in zip(changes, batch, strict=True):
+            of_layer[rows] = of_batch
+    return changes
+
+
+@cached
+def measure(study: Study) -> Changes:
+    """Return the changes of a study's pairs, ordered by class, image and target.
+
+    The adversarial images of one class are in memory at a time.
+    """
+    model = models.trained(study.victim)
+    clean = split_of(study)
+    by_class = []
+    for digit in tqdm(range(data.CLASSES), desc="classes", delay=5, leave=False):
+        of_class = clean.labels == digit
+        images, _, targets = attacks.with_all_targets(
+            data.Split(clean.images[of_class], clean.labels[of_class])
+        )
+        adversarial = attacks.perturb(
+            model, study.attack, images, targets, targeted=True, seed=study.victim.seed
+        )
+        by_class.append(output_changes(model, images, adversarial))
+    return [np.concatenate(of_layer) for of_layer in zip(*by_class, strict=True)]
+
+
+def how_many(fraction: Fraction, filters: int) -> int:
+    """Return how many of a layer's filters a fraction is, rounded up as Table 12 requires."""
+    return math.ceil(round(fraction * filters, 9))  # 0.1 * 30 is 3.0000000000000004
+
+
+def times_in_top(changes: NDArray[np.float32], fraction: Fraction) -> NDArray[np.int64]:
+    """Count how often each filter is among the most changed ones of a pair.
+
+    Parameters
+    ----------
+    changes
+        Of one layer, shape ``(pairs, filters)``.
+    fraction
+        Share of the filters that counts as the top of a pair.
+
+    Returns
+    -------
+    ndarray
+        Shape ``(filters,)``; sums to pairs times :func:`how_many`. A filter that does not
+        change at all is never counted.
+    """
+    filters = changes.shape[1]
+    top = np.argsort(-changes, axis=1, kind="stable")[:, : how_many(fraction, filters)]
+    changed = np.take_along_axis(changes, top, axis=1) > 0
+    return np.bincount(top[changed], minlength=filters)
+
+
+def ranking(changes: NDArray[np.float32], fraction: Fraction) -> NDArray[np.int64]:
+    """Return a layer's filters from the most to the least dominant.
+
+    Filters are ordered by :func:`times_in_top`, and equal counts by their mean change.
+    """
+    return np.lexsort((-changes.mean(axis=0), -times_in_top(changes, fraction)))
+
+
+def dominant(selection: Selection) -> FilterChoice:
+    """Return the dominant filters of every layer: those most often in the top of a pair.
+
+    The same fraction is the top of a pair and the share of filters that is chosen.
+    """
+    chosen = []
+    for changes in measure(selection.study):
+        count = how_many(selection.fraction, changes.shape[1])
+        chosen.append(tuple(sorted(ranking(changes, selection.fraction)[:count].tolist())))
+    return tuple(chosen)

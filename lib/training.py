@@ -1,0 +1,121 @@
+"""Adversarial training by the paper's protocol: on images crafted once, before the defence."""
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic.dataclasses import dataclass
+from tqdm import tqdm
+
+from lib import attacks, data, filters, models, splitting
+from lib.attacks import Attack, StaticSet
+from lib.cache import cached
+from lib.filters import Selection
+from lib.models import Weights
+from lib.parameters import Count
+
+VALIDATION_IMAGES = 1_000
+"""Largest number of validation images that a learning curve is measured on."""
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How a trained model is trained on with adversarial images.
+
+    Attributes
+    ----------
+    victim
+        The undefended model: training starts from its weights, and the adversarial images
+        were crafted against it, once (sections 3.5 and 4 of the paper).
+    attack
+        The attack that crafts them.
+    images
+        ``adversarial`` ones alone, or ``mixed`` with the clean ones, as many of each.
+    selection
+        Which convolution filters train, beside all dense layers; ``None`` for the whole
+        model, the paper's conventional adversarial training.
+    epochs, batch_size
+        The paper does not give them.
+    """
+
+    victim: models.Training
+    attack: Attack
+    images: Literal["adversarial", "mixed"]
+    selection: Selection | None = None
+    epochs: Count = 3
+    batch_size: Count = 128
+
+
+class Tuned(NamedTuple):
+    """The weights after fine-tuning, and validation accuracies after each epoch.
+
+    ``history`` has the accuracy on ``clean`` and on ``static`` validation images, the value
+    before the first epoch first.
+    """
+
+    weights: Weights
+    history: dict[str, list[float]]
+
+
+def training_images(tuning: FineTuning) -> data.Split:
+    """Return the images that a fine-tuning trains on, with their labels."""
+    static = StaticSet(tuning.victim, tuning.attack, "train")
+    clean, adversarial = attacks.clean_split(static), attacks.craft(static)
+    if tuning.images == "adversarial":
+        return data.Split(adversarial, clean.labels)
+    return data.Split(
+        np.concatenate([clean.images, adversarial]), np.concatenate([clean.labels, clean.labels])
+    )
+
+
+def _undefended_copy(victim: models.Training) -> Any:
+    model = models.build(victim.architecture, victim.dropout)
+    model.set_weights(models.fit(victim).weights)
+    return model
+
+
+@cached
+def fine_tune(tuning: FineTuning) -> Tuned:
+    """Fine-tune a model and return its weights in the original architecture.
+
+    A selection is trained through :func:`lib.splitting.selective`.
+    """
+    victim = tuning.victim
+    validation = data.load(victim.dataset).validation
+    count = min(VALIDATION_IMAGES, len(validation))
+    static = StaticSet(victim, tuning.attack, "validation", count)
+    clean, adversarial = attacks.clean_split(static), attacks.craft(static)
+    examples = training_images(tuning)
+
+    original = _undefended_copy(victim)
+    choice = None if tuning.selection is None else filters.dominant(tuning.selection)
+    model = original if choice is None else splitting.selective(original, choice)
+
+    models.make_repeatable(victim.seed)
+    models.compile_for_training(model, victim.learning_rate)
+    history: dict[str, list[float]] = {"clean": [], "static": []}
+
+    def note_accuracies() -> None:
+        history["clean"].append(models.accuracy(model, clean.images, clean.labels))
+        history["static"].append(models.accuracy(model, adversarial, clean.labels))
+
+    note_accuracies()
+    for epoch in tqdm(range(tuning.epochs), desc="epochs", delay=5, leave=False):
+        model.fit(
+            examples.images,
+            examples.labels,
+            batch_size=tuning.batch_size,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            verbose=0,
+        )
+        note_accuracies()
+    if choice is None:
+        return Tuned(model.get_weights(), history)
+    return Tuned(splitting.merged_weights(model, original, choice), history)
+
+
+def defended(tuning: FineTuning) -> Any:
+    """Return the fine-tuned model, an ordinary one of :func:`lib.models.build`."""
+    model = _undefended_copy(tuning.victim)
+    model.set_weights(fine_tune(tuning).weights)
+    return model
