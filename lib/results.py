@@ -108,7 +108,21 @@ def full_scale(name: str) -> pd.DataFrame | None:
     name
         As given to :func:`save`.
     """
-    path = FULL_SCALE / f"{name}.csv"
+    return _read(FULL_SCALE / f"{name}.csv")
+
+
+def this_run(name: str) -> pd.DataFrame | None:
+    """Return the rows that the chapters of this run saved under a name, or None if none did.
+
+    Parameters
+    ----------
+    name
+        As given to :func:`save`.
+    """
+    return _read(folder() / f"{name}.csv")
+
+
+def _read(path: Path) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     # A cell that says "None" or "NA" is text.

@@ -51,6 +51,13 @@ class TestSave:
         record_full_scale("table_06", frame)
         pd.testing.assert_frame_equal(results.full_scale("table_06"), frame)
 
+    def test_this_run_is_not_the_full_scale_run(self, record_full_scale):
+        record_full_scale("table_06", ours(value=[0.25]))
+        assert results.this_run("table_06") is None
+        results.save("table_06", ours(value=[0.75]))
+        assert results.this_run("table_06")["value"].tolist() == [0.75]
+        assert results.full_scale("table_06")["value"].tolist() == [0.25]
+
     def test_provenance_says_what_produced_each_name(self, folder):
         results.save("table_04", ours(seed=[2, 1, 2], value=0.0), code="0123456789abcdef")
         results.save("figure_04", ours(value=[0.0]))
