@@ -1,0 +1,204 @@
+"""The look that all figures share, and the drawings that more than one chapter needs."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from IPython import get_ipython
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import PercentFormatter
+from matplotlib_inline.backend_inline import set_matplotlib_formats
+from numpy.typing import NDArray
+
+WIDTH = 6.4
+"""Inches: as wide as the text of a page, and still legible when a phone halves it."""
+
+_BLUE, _ORANGE, _GREEN, _VERMILION, _PURPLE, *_ = sns.color_palette("colorblind")
+
+MODEL_COLORS = {"shallow": _BLUE, "base": _ORANGE, "dense": _GREEN}
+"""One colour for each of the paper's networks, in every figure."""
+
+ATTACK_COLORS = {"fgsm": _PURPLE, "pgd": _VERMILION}
+"""One colour for each attack, in every figure."""
+
+_MOST_SHEETS = 6  # more of them hide each other
+
+
+def use_style() -> None:
+    """Make the figures that follow look alike: SVG, colour-blind-safe, legible on a phone."""
+    sns.set_theme(
+        context="paper",
+        style="ticks",
+        palette="colorblind",
+        rc={
+            "figure.figsize": (WIDTH, 3.2),
+            "figure.constrained_layout.use": True,
+            "font.size": 11,
+            "axes.labelsize": 11,
+            "axes.titlesize": 11,
+            "xtick.labelsize": 10,
+            "ytick.labelsize": 10,
+            "legend.fontsize": 10,
+            "legend.title_fontsize": 10,
+            "legend.frameon": False,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "image.interpolation": "none",  # pixels stay squares, at any size
+            "svg.hashsalt": "figures",  # equal figures give equal files
+        },
+    )
+    if get_ipython() is not None:
+        set_matplotlib_formats("svg", metadata={"Date": None})  # type: ignore[no-untyped-call]
+
+
+def in_percent(axes: Axes) -> None:
+    """Label the y axis, on which shares from 0 to 1 are drawn, from 0 % to 100 %."""
+    axes.set_ylim(-0.03, 1.03)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+
+
+def draw_image(
+    axes: Axes, image: NDArray[np.floating], title: str = "", limit: float | None = None
+) -> None:
+    """Draw one image without axes.
+
+    Parameters
+    ----------
+    axes
+        Where to draw.
+    image
+        Shape ``(height, width)`` or ``(height, width, 1)``.
+    title
+        Stands above.
+    limit
+        If None, the image holds pixels from 0 (black) to 1 (white). Else it holds signed
+        values, drawn from ``-limit`` (red) over 0 (white) to ``limit`` (blue).
+    """
+    low, high, colors = (0.0, 1.0, "gray") if limit is None else (-limit, limit, "RdBu")
+    axes.imshow(np.squeeze(image), cmap=colors, vmin=low, vmax=high)
+    axes.set_title(title, fontsize=10, pad=3)
+    axes.set(xticks=[], yticks=[])
+    sns.despine(ax=axes, left=True, bottom=True)
+
+
+def image_grid(
+    images: Sequence[NDArray[np.floating]] | NDArray[np.floating],
+    columns: int,
+    titles: Sequence[str] = (),
+    limit: float | None = None,
+) -> Figure:
+    """Draw images in rows from left to right.
+
+    Parameters
+    ----------
+    images
+        Shape ``(n, height, width)`` or ``(n, height, width, 1)``.
+    columns
+        Images in a row.
+    titles
+        One for each image, or none.
+    limit
+        As in :func:`draw_image`.
+    """
+    rows = max(1, -(-len(images) // columns))
+    height = WIDTH / columns + (0.25 if titles else 0)
+    figure, grid = plt.subplots(rows, columns, figsize=(WIDTH, rows * height), squeeze=False)
+    for axes in grid.flat[len(images) :]:
+        axes.set_axis_off()
+    for axes, image, title in zip(grid.flat, images, titles or [""] * len(images), strict=False):
+        draw_image(axes, image, title, limit)
+    return figure
+
+
+def class_matrix(
+    values: NDArray[np.number],
+    *,
+    rows: str,
+    columns: str,
+    colorbar: str,
+    fmt: str = "d",
+    hide_diagonal: bool = False,
+    axes: Axes | None = None,
+) -> Axes:
+    """Draw a matrix of digits against digits, with a number in every cell.
+
+    Parameters
+    ----------
+    values
+        Shape ``(10, 10)``.
+    rows, columns, colorbar
+        What they are.
+    fmt
+        Format of the numbers.
+    hide_diagonal
+        Whether the diagonal has its numbers but no colour, so that it does not outshine the rest.
+    axes
+        Where to draw; a figure of its own if None.
+    """
+    if axes is None:
+        _, axes = plt.subplots(figsize=(WIDTH, 5.2))
+    sns.heatmap(
+        values,
+        mask=np.eye(len(values), dtype=bool) & hide_diagonal,
+        annot=True,
+        fmt=fmt,
+        cmap="Blues",
+        vmin=0,
+        square=True,
+        linewidths=0.5,
+        linecolor="lightgrey",
+        annot_kws={"fontsize": 9},
+        cbar_kws={"label": colorbar},
+        ax=axes,
+    )
+    for digit in range(len(values)) if hide_diagonal else ():
+        number = format(values[digit, digit], fmt)
+        axes.text(digit + 0.5, digit + 0.5, number, ha="center", va="center", fontsize=9)
+    axes.set(xlabel=columns, ylabel=rows)
+    axes.tick_params(length=0, rotation=0)
+    return axes
+
+
+def network_diagram(outputs: Sequence[tuple[str, tuple[int, ...]]]) -> Figure:
+    """Draw the outputs of a network's layers, from left to right, a colour for each kind.
+
+    Maps are squares behind each other, with sides in proportion to the pixels; a vector is a
+    bar, with a height in proportion to the logarithm of its length.
+
+    Parameters
+    ----------
+    outputs
+        The kind of each layer and the shape of its output, either
+        ``(height, width, channels)`` or ``(units,)``.
+    """
+    kinds = list(dict.fromkeys(kind for kind, _ in outputs))
+    colors = sns.color_palette("colorblind")
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.6))
+    left = 0.0
+    for kind, shape in outputs:
+        width = _draw_output(axes, left, shape, colors[kinds.index(kind) % len(colors)])
+        middle = left + width / 2
+        axes.text(middle, 21, kind, rotation=40, rotation_mode="anchor", fontsize=10)
+        size = [" x ".join(map(str, shape[:2])), *(f"x {channels}" for channels in shape[2:])]
+        axes.text(middle, -19, "\n".join(size), ha="center", va="top", fontsize=10)
+        left += width + 14
+    axes.set(xlim=(-2, left + 14), ylim=(-34, 46), aspect="equal")
+    axes.set_axis_off()
+    return figure
+
+
+def _draw_output(
+    axes: Axes, left: float, shape: tuple[int, ...], color: tuple[float, float, float]
+) -> float:
+    """Draw one output of a layer and return its width."""
+    if len(shape) == 1:
+        sheets, width, height = 1, 3.0, 3.0 * np.log2(shape[0])
+    else:
+        sheets, width, height = min(shape[2], _MOST_SHEETS), shape[1], shape[0]
+    for sheet in range(sheets):
+        corner = (left + sheet, -height / 2 + sheets / 2 - sheet)
+        axes.add_patch(Rectangle(corner, width, height, facecolor=color, edgecolor="white", lw=0.6))
+    return width + sheets - 1
