@@ -78,7 +78,7 @@ def draw_image(
         values, drawn from ``-limit`` (red) over 0 (white) to ``limit`` (blue).
     """
     low, high, colors = (0.0, 1.0, "gray") if limit is None else (-limit, limit, "RdBu")
-    axes.imshow(np.squeeze(image), cmap=colors, vmin=low, vmax=high)
+    axes.imshow(image.reshape(image.shape[:2]), cmap=colors, vmin=low, vmax=high)
     axes.set_title(title, fontsize=10, pad=3)
     axes.set(xticks=[], yticks=[])
     sns.despine(ax=axes, left=True, bottom=True)
