@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -77,11 +78,15 @@ class Parameter:
             The value is of the wrong type or out of range.
         """
         try:
-            return self._type.dump_python(self._type.validate_python(value), mode="json")
+            valid = self._type.validate_python(value)
         except ValidationError:
+            valid = None
+        # Pydantic takes true for the number 1.
+        if valid is None or (isinstance(value, bool) and not isinstance(valid, bool)):
             raise RefusedError(
                 f"{self.name}: {_shown(value)} is not allowed; it must be {self.allowed}"
-            ) from None
+            )
+        return self._type.dump_python(valid, mode="json")
 
 
 def _shown(value: object) -> str:
@@ -93,7 +98,7 @@ def _in_words(schema: Mapping[str, Any]) -> str:
         case {"enum": values}:
             return "one of " + ", ".join(values)
         case {"type": "array", "items": items}:
-            return f"a list such as [a, b], each {_in_words(items)}"
+            return f"a list of one or more, as in [a, b], each {_in_words(items)}"
         case {"type": "boolean"}:
             return "true or false"
         case {"type": "integer" | "number" as kind}:
@@ -179,6 +184,7 @@ class Book:
     """The repository: where its chapters and presets are, and where what is built goes."""
 
     root: Path
+    build_folder: str = "_build"
 
     @property
     def source(self) -> Path:
@@ -188,7 +194,7 @@ class Book:
     @property
     def build(self) -> Path:
         """The folder of everything that is built."""
-        return self.root / "_build"
+        return self.root / self.build_folder
 
     @cached_property
     def chapters(self) -> dict[str, Chapter]:
@@ -276,6 +282,10 @@ def _contents(folder: Path, pattern: str) -> dict[str, str]:
     }
 
 
+def _times(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.csv")}
+
+
 def _data_file() -> list[object]:
     path = Path(os.environ.get("MNIST_NPZ", ""))
     return [path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else []
@@ -334,10 +344,19 @@ class Run:
     def is_current(self) -> bool:
         """Whether the executed copy is what running the chapter would give again."""
         try:
-            stored = nbformat.read(self.executed, as_version=4).metadata["run"]["digest"]
+            stored = nbformat.read(self.executed, as_version=4).metadata["run"]
+            return bool(
+                stored["digest"] == self.digest and stored["read"] == self._read(stored["saved"])
+            )
         except (OSError, ValueError, KeyError):
             return False
-        return bool(stored == self.digest)
+
+    def _read(self, saved: Iterable[str]) -> dict[str, str]:
+        """Return what earlier chapters of this run saved, if the chapter asks for it."""
+        if not any("this_run(" in cell.source for cell in self.chapter.notebook.cells):
+            return {}
+        found = _contents(self.results, "*.csv")
+        return {name: content for name, content in found.items() if name not in saved}
 
     def execute(self, on_cell: OnCell) -> None:
         """Run the chapter, and publish the executed copy if every cell succeeded.
@@ -358,6 +377,7 @@ class Run:
         self.unfinished.parent.mkdir(parents=True, exist_ok=True)
         # Taken first: what changes while the chapter runs must not count as run.
         digest = self.digest
+        before = _times(self.results)
         try:
             notebook = execute_notebook(
                 self.chapter.path,
@@ -376,7 +396,13 @@ class Run:
         if not _is_whole(notebook):
             raise self._failure(cell, total, "not every cell was executed without an error")
 
-        notebook.metadata["run"] = {"digest": digest, "parameters": self.parameters}
+        saved = [name for name, time in _times(self.results).items() if before.get(name) != time]
+        notebook.metadata["run"] = {
+            "digest": digest,
+            "parameters": self.parameters,
+            "saved": saved,
+            "read": self._read(saved),
+        }
         nbformat.write(notebook, self.unfinished)
         self.executed.parent.mkdir(parents=True, exist_ok=True)
         self.unfinished.replace(self.executed)
@@ -405,6 +431,11 @@ def _kernel_manager(results: Path) -> type[AsyncKernelManager]:
         def _private_transport(self) -> str:
             # Others on the machine could read a TCP port. Windows has nothing else.
             return "tcp" if os.name == "nt" else "ipc"
+
+        # The base class declares a plain function where it has a coroutine.
+        async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
+            # What cells print is in the notebook; this is the kernel talking about itself.
+            await super().start_kernel(stderr=subprocess.DEVNULL, **options)
 
         @property
         def kernel_spec(self) -> KernelSpec:

@@ -1,0 +1,81 @@
+"""A tiny book to break, and the site of the real one, built once a session."""
+
+import shutil
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from lib.builder import Book
+from lib.cli import main
+
+ROOT = Path(__file__).parent.parent
+REAL_BOOK = Book(ROOT, "_build/test")
+
+PARAMETERS = """\
+from lib.parameters import Architecture, Dataset, Epsilon, Seeds
+
+dataset: Dataset = "mnist-5k"  # which images
+model: Architecture = "base"  # which network
+epsilon: Epsilon = 0.3  # L-infinity radius
+seeds: Seeds = [0]  # one model a seed
+"""
+
+
+def write_chapter(book: Book, name: str, *cells: str, title: str = "A tiny chapter") -> Path:
+    """Write a chapter of a title, the parameters above and some code cells."""
+    notebook = new_notebook(
+        cells=[
+            new_markdown_cell(f"# {title}", id="title"),
+            new_code_cell(PARAMETERS, id="parameters", metadata={"tags": ["parameters"]}),
+            *(new_code_cell(textwrap.dedent(cell), id=f"c{n}") for n, cell in enumerate(cells)),
+        ]
+    )
+    notebook.metadata.kernelspec = {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    }
+    path = book.source / f"{name}.ipynb"
+    nbformat.write(notebook, path)
+    names = sorted(path.stem for path in book.source.glob("*.ipynb"))
+    contents = {
+        "format": "jb-book",
+        "root": "book/intro",
+        "chapters": [{"file": f"book/{name}"} for name in names],
+    }
+    (book.root / "_toc.yml").write_text(yaml.safe_dump(contents, sort_keys=False))
+    return path
+
+
+@pytest.fixture(scope="session")
+def new_book(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Book]:
+    """Return a function that makes a book with one chapter of the given cells."""
+
+    def make(*cells: str) -> Book:
+        book = Book(tmp_path_factory.mktemp("book"))
+        (book.source / "presets").mkdir(parents=True)
+        (book.source / "presets" / "classroom.yaml").write_text("epsilon: 0.2\nunused: 1\n")
+        (book.source / "presets" / "smoke.yaml").write_text("epsilon: 0.1\n")
+        (book.source / "intro.md").write_text("# Tiny\n\n```{include} run_table.md\n```\n")
+        (book.source / "references.bib").write_text("")
+        shutil.copytree(ROOT / "book" / "_static", book.source / "_static")
+        shutil.copy(ROOT / "_config.yml", book.root)
+        write_chapter(book, "01_tiny", *cells)
+        return book
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Path]:
+    """Return the folder of the real book's site, built strictly under the smoke preset."""
+    try:
+        main(["build", "--preset", "smoke"], obj=REAL_BOOK, standalone_mode=False)
+    except SystemExit as failure:
+        pytest.fail(f"the book does not build, exit code {failure.code}: see its message")
+    yield REAL_BOOK.build / "html"

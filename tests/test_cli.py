@@ -1,0 +1,122 @@
+"""The command line refuses what is not possible, in one line and before anything runs."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from lib.builder import Book, settings
+from lib.cli import main
+
+from .conftest import REAL_BOOK
+
+
+@pytest.fixture(scope="module")
+def book(new_book: Callable[..., Book]) -> Book:
+    return new_book("print(epsilon)")
+
+
+def invoke(book: Book, *arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, obj=book)
+
+
+def files(book: Book) -> set[Path]:
+    return set(book.root.rglob("*"))
+
+
+RUN = ("run", "01_tiny", "-p")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            (*RUN, "epsilon", "7"),
+            "epsilon: 7 is not allowed; it must be a number from 0 to 1",
+        ),
+        (
+            (*RUN, "epsilon", "abc"),
+            "epsilon: abc is not allowed; it must be a number from 0 to 1",
+        ),
+        (
+            (*RUN, "epsilon", "true"),
+            "epsilon: true is not allowed; it must be a number from 0 to 1",
+        ),
+        (
+            (*RUN, "epsilonn", "0.3"),
+            "epsilonn: no such parameter; did you mean epsilon? "
+            "01_tiny declares dataset, epsilon, model, seeds",
+        ),
+        (
+            (*RUN, "model", "huge"),
+            "model: huge is not allowed; it must be one of shallow, base, dense",
+        ),
+        (
+            (*RUN, "seeds", "[]"),
+            "seeds: [] is not allowed; it must be a list of one or more, as in [a, b], "
+            "each a whole number from 0 to 2147483647",
+        ),
+        ((*RUN, "seeds", "[0,"), "seeds: [0, cannot be read as a value"),
+        (
+            ("run", "02_tiny"),
+            "02_tiny: no such chapter; did you mean 01_tiny? Chapters: 01_tiny",
+        ),
+        (
+            ("build", "--preset", "clasroom"),
+            "preset: clasroom is not allowed; did you mean classroom? "
+            "It must be one of classroom, smoke",
+        ),
+        (
+            ("build", "-p", "epsilon", "-0.1"),
+            "epsilon: -0.1 is not allowed; it must be a number from 0 to 1",
+        ),
+    ],
+)
+def test_refuses_in_one_line(book: Book, arguments: tuple[str, ...], message: str) -> None:
+    before = files(book)
+    result = invoke(book, *arguments)
+    assert result.exit_code == 2
+    assert result.stderr == f"Error: {message}\n"
+    assert result.stdout == ""
+    assert files(book) == before
+
+
+def test_a_preset_with_a_wrong_value_is_refused(new_book: Callable[..., Book]) -> None:
+    book = new_book("print(epsilon)")
+    (book.source / "presets" / "classroom.yaml").write_text("model: huge\n")
+    result = invoke(book, "build")
+    assert result.exit_code == 2
+    assert "model: huge is not allowed" in result.stderr
+
+
+def test_the_command_line_takes_precedence_over_the_preset(book: Book) -> None:
+    chapters = book.chapters.values()
+    assert settings(chapters, {"epsilon": 0.2, "unused": 1}, {}) == {"01_tiny": {"epsilon": 0.2}}
+    assert settings(chapters, {"epsilon": 0.2}, {"epsilon": 0.5, "seeds": [1, 2]}) == {
+        "01_tiny": {"epsilon": 0.5, "seeds": [1, 2]}
+    }
+
+
+def test_lists_chapters_with_types_defaults_and_help(book: Book) -> None:
+    result = invoke(book, "list")
+    assert result.exit_code == 0
+    for text in ("01_tiny  A tiny chapter", "epsilon: Epsilon = 0.3", "L-infinity radius"):
+        assert text in result.stdout
+    assert "one of shallow, base, dense" in result.stdout
+
+
+@pytest.mark.parametrize("command", [[], ["build"], ["run"], ["list"]])
+def test_help_says_what_a_command_does(command: list[str]) -> None:
+    result = CliRunner().invoke(main, [*command, "--help"])
+    assert result.exit_code == 0
+    assert "Usage:" in result.stdout
+
+
+@pytest.mark.parametrize("preset", ["smoke", "classroom", "paper"])
+def test_presets_fit_the_chapters(preset: str) -> None:
+    values = REAL_BOOK.preset(preset)
+    chapters = REAL_BOOK.chapters.values()
+    declared = {name for chapter in chapters for name in chapter.parameters}
+    assert set(values) <= declared, "a preset names a parameter that no chapter declares"
+    settings(chapters, values, {})

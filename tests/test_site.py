@@ -1,0 +1,259 @@
+"""The site is whole: read as files, then in a browser, with no network."""
+
+import functools
+import json
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from lib.builder import pages
+
+from .conftest import ROOT
+
+PAGES = pages(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
+CHAPTERS = [page for page in PAGES if (ROOT / f"{page}.ipynb").is_file()]
+REPOSITORY = "github.com/dominant-filters/dominant-filters"
+
+each_page = pytest.mark.parametrize("page", PAGES)
+each_chapter = pytest.mark.parametrize("page", CHAPTERS)
+
+
+class Elements(HTMLParser):
+    """The start tags of a page, with their attributes."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str]]] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, {name: value or "" for name, value in attrs}))
+
+    def values(self, attribute: str, *tags: str) -> list[str]:
+        return [
+            attributes[attribute]
+            for tag, attributes in self.found
+            if attribute in attributes and (not tags or tag in tags)
+        ]
+
+
+class TestFiles:
+    def test_every_page_of_the_contents_is_there(self, site: Path) -> None:
+        assert (site / "index.html").is_file()
+        assert all((site / f"{page}.html").is_file() for page in PAGES)
+
+    def test_no_internal_link_is_broken(self, site: Path) -> None:
+        anchors = {path: set(Elements(path).values("id")) for path in site.rglob("*.html")}
+        broken = []
+        for path in anchors:
+            elements = Elements(path)
+            for link in [*elements.values("href"), *elements.values("src")]:
+                parts = urlsplit(link)
+                if parts.scheme or parts.netloc:
+                    continue
+                target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+                known = anchors.get(target, set())
+                if not target.exists() or (parts.fragment and parts.fragment not in known):
+                    broken.append(f"{path.relative_to(site)}: {link}")
+        assert not broken
+
+    @each_page
+    def test_images_have_alt_text_that_is_not_a_path(self, site: Path, page: str) -> None:
+        for tag, attributes in Elements(site / f"{page}.html").found:
+            if tag == "img":
+                alt = attributes.get("alt", "")
+                assert alt.strip(), attributes
+                assert not re.search(r"[/\\]|\.(png|svg|jpe?g)$|^_images", alt), alt
+
+    @each_chapter
+    def test_figures_are_numbered_and_captioned(self, site: Path, page: str) -> None:
+        text = (site / f"{page}.html").read_text(encoding="utf-8")
+        source = json.loads((ROOT / f"{page}.ipynb").read_text(encoding="utf-8"))
+        figures = [
+            cell["metadata"]["mystnb"]["figure"]["name"]
+            for cell in source["cells"]
+            if "figure" in cell["metadata"].get("mystnb", {})
+        ]
+        numbers = re.findall(r'caption-number">Figure (\d+\.\d+)', text)
+        assert figures
+        assert len(numbers) == len(figures) == len(set(numbers))
+        assert all(f'id="{name}"' in text for name in figures)
+
+    @each_chapter
+    def test_the_buttons_open_the_clean_source(self, site: Path, page: str) -> None:
+        links = Elements(site / f"{page}.html").values("href", "a")
+        on_github = REPOSITORY.removeprefix("github.com")
+        assert (
+            f"https://colab.research.google.com/github{on_github}/blob/main/{page}.ipynb" in links
+        )
+        assert any("mybinder.org" in link and f"{page}.ipynb" in link for link in links)
+        assert f"https://{REPOSITORY}/edit/main/{page}.ipynb" in links
+
+    @each_chapter
+    def test_the_download_is_the_executed_chapter(self, site: Path, page: str) -> None:
+        assert any(
+            link.endswith(f"_sources/{page}.ipynb")
+            for link in Elements(site / f"{page}.html").values("href", "a")
+        )
+        notebook = json.loads((site / "_sources" / f"{page}.ipynb").read_text(encoding="utf-8"))
+        code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+        assert all(cell["execution_count"] for cell in code)
+
+    def test_no_page_names_a_folder_of_this_machine(self, site: Path) -> None:
+        for path in site.rglob("*"):
+            if path.suffix in {".html", ".ipynb", ".js", ".md", ".svg", ".txt"}:
+                text = path.read_text(encoding="utf-8", errors="replace")
+                assert str(ROOT) not in text, path
+                assert str(Path.home()) + "/" not in text, path
+
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM_OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    installed = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    with sync_playwright() as playwright:
+        own = Path(playwright.chromium.executable_path)
+        if installed is None and not own.is_file():
+            pytest.skip(f"no Chromium here: looked for {', '.join(CHROMIUM_NAMES)}")
+        opened = playwright.chromium.launch(executable_path=installed or own, args=CHROMIUM_OPTIONS)
+        yield opened
+        opened.close()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def served(site: Path) -> Iterator[str]:
+    """Return the address of the site on a server of this machine."""
+    handler = functools.partial(_Quiet, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class Visit:
+    """A page that was opened, with what the browser complained about."""
+
+    def __init__(self, browser: Browser, address: str, **options: Any) -> None:
+        self.complaints: list[str] = []
+        self.page: Page = browser.new_page(**options)
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        self.page.on("requestfailed", lambda request: self.complaints.append(f"no {request.url}"))
+        self.page.on("request", self._request)
+        self.here = urlsplit(address).netloc
+        self.page.goto(address, wait_until="load")
+        if self.page.locator(".math").count():
+            self.page.wait_for_selector("mjx-container", state="attached", timeout=20_000)
+        self.page.evaluate("document.fonts.ready")
+
+    def _console(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"{message.type}: {message.text}")
+
+    def _request(self, request: Any) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme not in ("data", "blob") and parts.netloc != self.here:
+            self.complaints.append(f"asked another host: {request.url}")
+
+
+@pytest.fixture(params=["file", "http"])
+def address(request: pytest.FixtureRequest, site: Path) -> str:
+    """Return where the site starts: on the disk, and on a server."""
+    return site.as_uri() if request.param == "file" else request.getfixturevalue("served")
+
+
+@each_page
+class TestBrowser:
+    def test_a_page_is_whole_and_asks_no_other_host(
+        self, browser: Browser, address: str, page: str
+    ) -> None:
+        visit = Visit(browser, f"{address}/{page}.html")
+        undrawn = visit.page.eval_on_selector_all(
+            "img", "all => all.filter(image => !image.naturalWidth).map(image => image.src)"
+        )
+        assert not undrawn
+        formulas = visit.page.locator(".math").count()
+        assert visit.page.locator("mjx-container").count() >= formulas
+        assert visit.page.locator("mjx-merror").count() == 0
+        visit.page.wait_for_timeout(300)  # late scripts
+        assert visit.complaints == []
+        visit.page.close()
+
+    def test_a_phone_shows_all_of_it_without_scrolling_sideways(
+        self, browser: Browser, site: Path, page: str
+    ) -> None:
+        phone = {"width": 390, "height": 844}
+        visit = Visit(browser, (site / f"{page}.html").as_uri(), viewport=phone)
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= phone["width"]
+        cut = visit.page.evaluate(
+            """() => [...document.querySelectorAll("article :is(img, table, mjx-container)")]
+                .filter(element => {
+                    if (element.getBoundingClientRect().right <= innerWidth) return false;
+                    for (let box = element; box.tagName != "ARTICLE"; box = box.parentElement)
+                        if (/auto|scroll/.test(getComputedStyle(box).overflowX)) return false;
+                    return true;
+                }).map(element => element.outerHTML.slice(0, 200))"""
+        )
+        assert not cut
+        visit.page.close()
+
+    def test_dark_mode_is_readable(self, browser: Browser, site: Path, page: str) -> None:
+        visit = Visit(browser, (site / f"{page}.html").as_uri(), color_scheme="dark")
+        assert visit.page.evaluate("document.documentElement.dataset.theme") == "dark"
+        faint = visit.page.evaluate(FAINT)
+        assert not faint
+        dim = visit.page.eval_on_selector_all(
+            ".cell_output img",
+            """all => all.filter(image => getComputedStyle(image).backgroundColor
+                != "rgb(255, 255, 255)").map(image => image.alt)""",
+        )
+        assert not dim, "figures are drawn for a white ground"
+        visit.page.close()
+
+
+FAINT = """() => {
+    const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
+    const light = ([r, g, b]) => [r, g, b].map(c => c / 255)
+        .map(c => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+    const ground = element => {
+        for (; element; element = element.parentElement) {
+            const colour = numbers(getComputedStyle(element).backgroundColor);
+            if (colour.length < 4 || colour[3] > 0.5) return colour;
+        }
+        return [255, 255, 255];
+    };
+    return [...document.querySelectorAll("article :is(p, li, th, td, figcaption, pre span)")]
+        .filter(element => element.innerText?.trim())
+        .filter(element => {
+            const [a, b] = [numbers(getComputedStyle(element).color), ground(element)].map(light);
+            return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) < 4.5;
+        }).map(element => element.outerHTML.slice(0, 200));
+}"""
+"""Text whose contrast is below 4.5, the least that WCAG 2 asks for."""

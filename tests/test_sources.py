@@ -1,0 +1,82 @@
+"""The chapters' sources are clean, documented and complete."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from lib.builder import Chapter, pages
+
+from .conftest import REAL_BOOK, ROOT
+
+CHAPTERS = sorted(REAL_BOOK.source.glob("*.ipynb"))
+
+each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+
+
+def cells(path: Path) -> list[nbformat.NotebookNode]:
+    notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
+    return list(notebook.cells)
+
+
+def test_the_contents_name_every_chapter() -> None:
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    assert [f"book/{path.stem}" for path in CHAPTERS] == [
+        page for page in pages(contents) if page != "book/intro"
+    ]
+
+
+def test_sources_carry_no_outputs() -> None:
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "nbstripout", "--verify", "--keep-id"),
+            *("--extra-keys", "metadata.papermill cell.metadata.papermill"),
+            *map(str, CHAPTERS),
+        ],
+        check=True,
+    )
+
+
+@each_chapter
+def test_cells_have_ids_of_their_own(path: Path) -> None:
+    ids = [cell.id for cell in cells(path)]
+    assert len(ids) == len(set(ids))
+    assert '"name": "python3"' in path.read_text(encoding="utf-8")
+
+
+@each_chapter
+def test_parameters_are_typed_documented_and_valid(path: Path) -> None:
+    tagged = [cell for cell in cells(path) if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    chapter = Chapter(path)
+    assert chapter.parameters
+    assert len(chapter.parameters) == len(re.findall(r"^\w+\s*[:=]", tagged[0].source, re.M))
+    for parameter in chapter.parameters.values():
+        assert parameter.help, f"{parameter.name} has no comment"
+        parameter.validated(parameter.default)
+
+
+@each_chapter
+def test_figures_have_a_name_a_caption_and_alt_text(path: Path) -> None:
+    for cell in cells(path):
+        drawing = cell.metadata.get("mystnb", {})
+        if "figure" not in drawing:
+            continue
+        assert re.fullmatch(r"[a-z0-9-]+", drawing["figure"]["name"])
+        assert len(drawing["figure"]["caption"]) > 20
+        # Text that the cell computes comes with its output.
+        assert drawing.get("image", {}).get("alt") or '"alt"' in cell.source
+
+
+def test_sources_name_no_machine() -> None:
+    sources = [*CHAPTERS, *REAL_BOOK.source.glob("*.md"), *REAL_BOOK.source.glob("presets/*")]
+    for path in sources:
+        found = re.search(
+            r"(/home|/root|/tmp|/Users|[A-Z]:\\\\Users)[/\\]\S*|localhost",
+            path.read_text(encoding="utf-8"),
+        )
+        assert not found, f"{path.name}: {found}"
