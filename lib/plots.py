@@ -21,6 +21,9 @@ _BLUE, _ORANGE, _GREEN, _VERMILION, _PURPLE, *_ = sns.color_palette("colorblind"
 MODEL_COLORS = {"shallow": _BLUE, "base": _ORANGE, "dense": _GREEN}
 """One colour for each of the paper's networks, in every figure."""
 
+MODEL_MARKERS = {"shallow": "o", "base": "s", "dense": "^"}
+"""The marks that go with them, for those who see no colours."""
+
 ATTACK_COLORS = {"fgsm": _PURPLE, "pgd": _VERMILION}
 """One colour for each attack, in every figure."""
 
