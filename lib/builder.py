@@ -263,13 +263,13 @@ def settings(
                 f"{' and '.join(chapter.name for chapter in chapters)} declare"
                 f"{'s' if len(chapters) == 1 else ''} {', '.join(sorted(declared))}"
             )
+    values = {**preset, **given}
     return {
         chapter.name: {
             name: parameter.validated(values[name])
             for name, parameter in chapter.parameters.items()
             if name in values
         }
-        for values in [{**preset, **given}]
         for chapter in chapters
     }
 

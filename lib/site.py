@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import nbformat
@@ -55,24 +56,25 @@ def render(book: Book, runs: Iterable[Run]) -> tuple[Path, bool]:
         Sphinx warned. The site was left as it was.
     """
     runs = list(runs)
-    stage, site = book.build / "stage", book.build / "html"
-    stamp, first_page = book.build / "html.digest", site / "index.html"
-    _stage(book, runs, stage)
-    current = _digest(stage)
-    if first_page.is_file() and stamp.is_file() and stamp.read_text("utf-8") == current:
-        return first_page, False
-
-    strict = {run.chapter.name for run in runs} == set(book.chapters)
-    rendered = _sphinx(stage, book.build / "rendering", strict=strict)
-    stamp.unlink(missing_ok=True)
-    _swap(rendered, site)
-    shutil.rmtree(book.build / "rendering")
-    stamp.write_text(current, "utf-8")
+    site, stamp = book.build / "html", book.build / "html.digest"
+    first_page = site / "index.html"
+    book.build.mkdir(parents=True, exist_ok=True)
+    # A folder of its own: two builds at once do not disturb each other.
+    with TemporaryDirectory(dir=book.build, prefix="rendering-") as workplace:
+        stage = Path(workplace, "stage")
+        _stage(book, runs, stage)
+        current = _digest(stage)
+        if first_page.is_file() and stamp.is_file() and stamp.read_text("utf-8") == current:
+            return first_page, False
+        strict = {run.chapter.name for run in runs} == set(book.chapters)
+        rendered = _sphinx(stage, Path(workplace), strict=strict)
+        stamp.unlink(missing_ok=True)
+        _swap(rendered, site)
+        stamp.write_text(current, "utf-8")
     return first_page, True
 
 
 def _stage(book: Book, runs: list[Run], stage: Path) -> None:
-    shutil.rmtree(stage, ignore_errors=True)
     sources = shutil.ignore_patterns(".*", "*.ipynb", "presets", "__pycache__")
     shutil.copytree(book.source, stage / "book", ignore=sources)
     shutil.copy(book.root / "_config.yml", stage)
@@ -124,8 +126,7 @@ def _run_table(notebooks: Mapping[Run, nbformat.NotebookNode]) -> str:
         timing = notebook.metadata["papermill"]
         when = datetime.fromisoformat(timing["start_time"])
         values = ", ".join(
-            f"`{name}` {_shown(value)}"
-            for name, value in notebook.metadata["run"]["parameters"].items()
+            f"`{name}` {value}" for name, value in notebook.metadata["run"]["parameters"].items()
         )
         rows.append(
             f"| [](/book/{run.chapter.name}.ipynb) | {values} "
@@ -134,10 +135,6 @@ def _run_table(notebooks: Mapping[Run, nbformat.NotebookNode]) -> str:
     versions = {"Python": sys.version.split()[0], **provenance.versions()}
     with_versions = ", ".join(f"{name} {version}" for name, version in versions.items())
     return "\n".join([*rows, "", f"Computed with {with_versions}.", ""])
-
-
-def _shown(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _digest(stage: Path) -> str:
@@ -153,7 +150,6 @@ def _digest(stage: Path) -> str:
 
 
 def _sphinx(stage: Path, output: Path, *, strict: bool) -> Path:
-    shutil.rmtree(output, ignore_errors=True)
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     command += ["build", str(stage)]
     command += ["--path-output", str(output), "--keep-going"]
@@ -174,9 +170,6 @@ def _complaints(log: str, stage: Path) -> str:
 
 
 def _swap(rendered: Path, site: Path) -> None:
-    old = site.with_name("html.old")
-    shutil.rmtree(old, ignore_errors=True)
     if site.exists():
-        site.rename(old)
+        site.rename(rendered.with_name("old"))
     rendered.rename(site)
-    shutil.rmtree(old, ignore_errors=True)
