@@ -303,6 +303,8 @@ class Run:
     """The executed copy."""
     results: Path
     """The folder where the chapter leaves the numbers that it computed."""
+    preset: str
+    """The preset that the values are from, noted beside those numbers."""
 
     @property
     def unfinished(self) -> Path:
@@ -386,7 +388,9 @@ class Run:
                 kernel_name="python3",
                 cwd=self.book.root,
                 progress_bar=False,
-                kernel_manager_class=_kernel_manager(self.results),
+                kernel_manager_class=_kernel_manager(
+                    {"LIB_RESULTS": str(self.results), "LIB_PRESET": self.preset}
+                ),
                 on_cell_start=started,
             )
         except PapermillExecutionError as error:
@@ -423,7 +427,7 @@ def _is_whole(notebook: nbformat.NotebookNode) -> bool:
     )
 
 
-def _kernel_manager(results: Path) -> type[AsyncKernelManager]:
+def _kernel_manager(environment: Mapping[str, str]) -> type[AsyncKernelManager]:
     """Return a manager whose kernel is this Python, whatever else is installed as python3."""
 
     class ThisPython(AsyncKernelManager):
@@ -444,7 +448,7 @@ def _kernel_manager(results: Path) -> type[AsyncKernelManager]:
                 display_name="Python 3",
                 language="python",
                 env={
-                    "LIB_RESULTS": str(results),
+                    **environment,
                     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
                     "TF_CPP_MIN_LOG_LEVEL": "3",
                 },

@@ -93,7 +93,7 @@ def build(
     executed = book.build / "executed" / preset
     results = book.source / "results" if record else book.build / "results" / preset
     runs = [
-        Run(book, chapter, parameters[name], executed / f"{name}.ipynb", results)
+        Run(book, chapter, parameters[name], executed / f"{name}.ipynb", results, preset)
         for name, chapter in book.chapters.items()
     ]
     for one in runs:
@@ -118,7 +118,7 @@ def run(book: Book, chapter: str, preset: str, given: tuple[tuple[str, str], ...
     (chosen,) = book.chosen([chapter])
     values = settings([chosen], book.preset(preset), _parsed(given))[chosen.name]
     target = book.build / "run" / f"{chosen.name}.ipynb"
-    one = Run(book, chosen, values, target, book.build / "results" / "run")
+    one = Run(book, chosen, values, target, book.build / "results" / "run", preset)
     with _progress(chosen.name) as on_cell:
         one.execute(on_cell)
     click.echo(target)

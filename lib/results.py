@@ -55,9 +55,10 @@ def _origin(frame: pd.DataFrame, code: str | None) -> dict[str, Any]:
         "system": platform.system(),
         "machine": platform.machine(),
         "processors": os.cpu_count(),
+        "code": code or provenance.code_digest("evaluation"),
     }
-    if code is not None:
-        origin["code"] = code
+    if preset := os.environ.get("LIB_PRESET"):
+        origin["preset"] = preset
     if "seed" in frame:
         origin["seeds"] = sorted(int(seed) for seed in frame["seed"].unique())
     return origin
@@ -67,7 +68,7 @@ def save(name: str, frame: pd.DataFrame, *, code: str | None = None) -> Path:
     """Record the numbers of a table or figure, and what produced them.
 
     Both files are replaced whole or not at all. Beside ``NAME.csv``, ``provenance.json`` holds
-    for each name the date (UTC), versions, kind of machine, code digest and seeds.
+    for each name the date (UTC), versions, kind of machine, code digest, preset and seeds.
 
     Parameters
     ----------
@@ -77,7 +78,8 @@ def save(name: str, frame: pd.DataFrame, *, code: str | None = None) -> Path:
         Tidy rows, with a ``seed`` column where seeds matter. Decimals are kept to six
         significant digits, the order of rows and columns as it is.
     code
-        Digest of the code that computed the numbers, see ``provenance.code_digest``.
+        Digest of the code that computed the numbers, see ``provenance.code_digest``; that of
+        all stages if not given.
 
     Returns
     -------

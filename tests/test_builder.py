@@ -44,9 +44,8 @@ def run_of(book: Book, **values: object) -> Run:
     """Return the run that a build under the classroom preset makes."""
     executed = book.build / "executed" / "classroom" / "01_tiny.ipynb"
     chapter = book.chapters["01_tiny"]
-    return Run(
-        book, chapter, {"epsilon": 0.2, **values}, executed, book.build / "results/classroom"
-    )
+    results = book.build / "results" / "classroom"
+    return Run(book, chapter, {"epsilon": 0.2, **values}, executed, results, "classroom")
 
 
 def printed(path: Path) -> str:

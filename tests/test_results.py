@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import paper, results
+from lib import paper, provenance, results
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,8 @@ class TestSave:
         assert results.this_run("table_06")["value"].tolist() == [0.75]
         assert results.full_scale("table_06")["value"].tolist() == [0.25]
 
-    def test_provenance_says_what_produced_each_name(self, folder):
+    def test_provenance_says_what_produced_each_name(self, folder, monkeypatch):
+        monkeypatch.setenv("LIB_PRESET", "classroom")
         results.save("table_04", ours(seed=[2, 1, 2], value=0.0), code="0123456789abcdef")
         results.save("figure_04", ours(value=[0.0]))
         origins = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
@@ -67,7 +68,8 @@ class TestSave:
         assert table["seeds"] == [1, 2]
         assert table["code"] == "0123456789abcdef"
         assert "seeds" not in figure
-        assert "code" not in figure
+        assert figure["code"] == provenance.code_digest("evaluation")
+        assert figure["preset"] == "classroom"
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", figure["date"])
         assert "tensorflow" in figure["packages"]
         assert figure["processors"] >= 1
