@@ -1,0 +1,168 @@
+"""The split model: the same function, the same training step by both ways, Table 12."""
+
+import re
+from collections.abc import Callable
+from functools import cache
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lib import filters, models, paper, splitting
+from lib.filters import FilterChoice
+from lib.models import Weights
+from lib.parameters import Architecture
+
+WAYS = (splitting.parallel, splitting.selective)
+RANDOM = np.random.default_rng(0)
+IMAGES: NDArray[np.float32] = RANDOM.random((16, 28, 28, 1), np.float32)
+LABELS = RANDOM.integers(0, 10, 16)
+
+
+def new_model(architecture: Architecture, dropout: float = 0.25) -> keras.Sequential:
+    """Return a network with random weights; the biases too, which Keras begins with zero."""
+    keras.utils.set_random_seed(0)
+    model = models.build(architecture, dropout)
+    random = np.random.default_rng(0)
+    for layer in model.layers:
+        if layer.weights:
+            kernel, bias = layer.get_weights()
+            layer.set_weights([kernel, random.uniform(0, 0.1, bias.shape)])
+    return model
+
+
+def random_choice(architecture: Architecture, fraction: float, seed: int) -> FilterChoice:
+    """Return filters chosen at random, a fraction of each layer."""
+    random = np.random.default_rng(seed)
+    return tuple(
+        tuple(sorted(random.permutation(count)[: filters.how_many(fraction, count)].tolist()))
+        for count in models.CONV_FILTERS[architecture]
+    )
+
+
+CHOICES = [  # two and three convolutions
+    pytest.param(name, random_choice(name, fraction, seed), id=f"{name}-{fraction}-{seed}")
+    for name, fraction, seed in (
+        ("shallow", 0.0, 0),
+        ("shallow", 0.1, 1),
+        ("shallow", 0.5, 2),
+        ("shallow", 1.0, 3),
+        ("dense", 0.1, 4),
+        ("dense", 0.5, 5),
+    )
+] + [
+    # Which gradients are needed below depends on where trainable filters are above.
+    pytest.param("dense", ((), (5, 60), ()), id="only in the middle"),
+    pytest.param("dense", ((31,), (), (0, 127)), id="first and last"),
+    pytest.param("dense", (tuple(range(32)), (), (7,)), id="all and none"),
+]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [pytest.param(row, id=f"{row.model}-{row.fraction}") for row in paper.table(12).itertuples()],
+)
+def test_the_share_of_frozen_parameters_is_that_of_table_12(row) -> None:
+    assert splitting.share_saved(row.model, row.fraction) == pytest.approx(row.value, abs=1e-4)
+
+
+@pytest.mark.parametrize("split", WAYS)
+@pytest.mark.parametrize(("architecture", "choice"), CHOICES)
+def test_a_split_model_computes_the_same_logits(
+    split: Callable[..., keras.Model], architecture: Architecture, choice: FilterChoice
+) -> None:
+    model = new_model(architecture)
+    expected = model(IMAGES, training=False)
+    np.testing.assert_allclose(
+        split(model, choice)(IMAGES, training=False), expected, rtol=0, atol=1e-5
+    )
+    assert np.ptp(expected) > 0.1  # constant logits would prove nothing
+
+
+def trained_steps(split: keras.Model, steps: int = 2) -> keras.Model:
+    """Train a few steps; the dropout layers of every split model draw the same units."""
+    for layer in split.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.seed_generator.state.assign([1, 0])
+    split.compile(
+        # Not RMSprop: it divides by the size of the gradient, rounding included.
+        optimizer=keras.optimizers.SGD(0.1),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        run_eagerly=True,  # two steps are not worth a graph
+    )
+    for _ in range(steps):
+        split.train_on_batch(IMAGES, LABELS)
+    return split
+
+
+@cache
+def before_and_after(
+    split: Callable[..., keras.Model], architecture: Architecture, choice: FilterChoice
+) -> tuple[Weights, Weights]:
+    """Return the weights before and after training, and see that the original is left alone."""
+    model = new_model(architecture)
+    before = model.get_weights()
+    after = splitting.merged_weights(trained_steps(split(model, choice)), model, choice)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+    return before, after
+
+
+@pytest.mark.parametrize(("architecture", "choice"), CHOICES)
+def test_both_ways_of_splitting_train_alike(
+    architecture: Architecture, choice: FilterChoice
+) -> None:
+    (before, one), (_, other) = (before_and_after(split, architecture, choice) for split in WAYS)
+    for old, expected, ours in zip(before, one, other, strict=True):
+        moved = np.abs(expected - old).max()
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-7 + 1e-3 * moved)
+    assert np.abs(one[-2] - before[-2]).max() > 1e-3  # it did train
+
+
+@pytest.mark.parametrize("split", WAYS)
+@pytest.mark.parametrize(("architecture", "choice"), CHOICES)
+def test_chosen_filters_and_dense_layers_train_and_nothing_else(
+    split: Callable[..., keras.Model], architecture: Architecture, choice: FilterChoice
+) -> None:
+    before, after = before_and_after(split, architecture, choice)
+    for layer, chosen in enumerate(choice):
+        for old, new in zip(before[2 * layer : 2 * layer + 2], after[2 * layer :], strict=False):
+            rest = np.delete(np.arange(old.shape[-1]), list(chosen))
+            np.testing.assert_array_equal(new[..., rest], old[..., rest])
+            moved = np.abs(new - old).reshape(-1, old.shape[-1]).max(axis=0)
+            assert not chosen or (moved[list(chosen)] > 0).mean() > 0.9  # a ReLU may be dead
+    for old, new in zip(before[2 * len(choice) :], after[2 * len(choice) :], strict=True):
+        assert not np.array_equal(old, new)
+
+
+@pytest.mark.parametrize("split", WAYS)
+@pytest.mark.parametrize(("architecture", "choice"), CHOICES)
+def test_weights_survive_splitting_and_merging(
+    split: Callable[..., keras.Model], architecture: Architecture, choice: FilterChoice
+) -> None:
+    model = new_model(architecture)
+    blank = models.build(architecture)  # what merging does not fill in would show
+    blank.set_weights([np.full_like(array, np.nan) for array in blank.get_weights()])
+    merged = splitting.merged_weights(split(model, choice), blank, choice)
+    for old, new in zip(model.get_weights(), merged, strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
+@pytest.mark.parametrize("split", WAYS)
+@pytest.mark.parametrize(
+    ("choice", "complaint"),
+    [
+        (((0, 16), (1,)), "conv1 has the filters 0 to 15, each to be chosen at most once"),
+        (((0,), (-1,)), "conv2 has the filters 0 to 31, each to be chosen at most once"),
+        (((3, 3), (1,)), "conv1 has the filters 0 to 15, each to be chosen at most once"),
+        (((0,),), "filters for 1 layers, but the model has 2"),
+        (((0,), (1,), (2,)), "filters for 3 layers, but the model has 2"),
+    ],
+)
+def test_an_impossible_choice_is_refused_in_one_line(
+    split: Callable[..., keras.Model], choice: FilterChoice, complaint: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(complaint)) as caught:
+        split(new_model("shallow"), choice)
+    assert "\n" not in str(caught.value)
