@@ -96,27 +96,42 @@ class TestTraining:
 
 
 class TestEarlyStopping:
-    @pytest.fixture
-    def misled(self, monkeypatch):
-        """Shift the validation digits by one, so that learning lowers their accuracy."""
+    def misled(self, monkeypatch, share):
+        """Shift some of the validation digits by one: learning then raises their loss."""
         tiny = data.load("mnist-tiny")
-        shifted = data.Split(tiny.validation.images, (tiny.validation.labels + 1) % 10)
-        monkeypatch.setattr(data, "load", lambda name: data.Data(tiny.train, shifted, tiny.test))
-        return shifted
+        shifted = tiny.validation.labels.copy()
+        shifted[: int(share * len(shifted))] += 1
+        validation = data.Split(tiny.validation.images, shifted % 10)
+        monkeypatch.setattr(data, "load", lambda name: data.Data(tiny.train, validation, tiny.test))
+        return validation
+
+    def fitted(self, patience, max_epochs):
+        return fit(
+            models.Training(
+                "mnist-tiny", "shallow", batch_size=32, patience=patience, max_epochs=max_epochs
+            )
+        )
 
     @pytest.mark.parametrize(("patience", "max_epochs"), [(2, 20), (9, 3)])
-    def test_keeps_the_best_epoch(self, misled, patience, max_epochs):
-        training = models.Training(
-            "mnist-tiny", "shallow", batch_size=32, patience=patience, max_epochs=max_epochs
-        )
-        weights, history = fit(training)
+    def test_keeps_the_best_epoch(self, monkeypatch, patience, max_epochs):
+        validation = self.misled(monkeypatch, share=1)
+        weights, history = self.fitted(patience, max_epochs)
         values = history["val_accuracy"]
         best = values.index(max(values))
         assert values[-1] < values[best]  # or the test would show nothing
         assert len(values) == min(best + 1 + patience, max_epochs)
         model = models.build("shallow")
         model.set_weights(weights)
-        assert models.accuracy(model, misled.images, misled.labels) == pytest.approx(values[best])
+        accuracy = models.accuracy(model, validation.images, validation.labels)
+        assert accuracy == pytest.approx(values[best])
+
+    def test_goes_by_accuracy_not_by_loss(self, monkeypatch):
+        self.misled(monkeypatch, share=0.75)
+        _, history = self.fitted(patience=1, max_epochs=3)
+        losses, values = history["val_loss"], history["val_accuracy"]
+        assert losses[1] > losses[0]
+        assert values[1] > values[0]
+        assert len(values) == 3  # by loss it would be 2
 
 
 class TestTrained:
