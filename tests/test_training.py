@@ -89,11 +89,6 @@ def test_fine_tuning_repeats_itself_bit_for_bit(tuning: FineTuning) -> None:
     assert again.history == recorded.history
 
 
-def test_another_seed_trains_another_network() -> None:
-    weights = [models.fit(replace(VICTIM, seed=seed, max_epochs=1)).weights[0] for seed in (0, 1)]
-    assert not np.array_equal(*weights)
-
-
 def test_mixed_images_are_the_clean_and_the_adversarial_ones_with_their_labels() -> None:
     clean = data.load("mnist-tiny").train
     alone = training.training_images(replace(SPLIT, images="adversarial"))
