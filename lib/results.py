@@ -236,6 +236,7 @@ def show(frame: pd.DataFrame, percent: bool = True, caption: str | None = None) 
     decimals = frame.select_dtypes("float").columns
     measured = "{:.2%}" if percent else "{:,.6g}"
     formats: dict[Any, Any] = {name: "{:g}" if name in _SETTINGS else measured for name in decimals}
+    formats |= dict.fromkeys(frame.select_dtypes("integer").columns, "{:,}")
     text = f"{caption}\n{frame.to_csv()}"
     uuid = hashlib.sha256(text.encode()).hexdigest()[:12]
     style = Styler(frame, uuid=uuid, caption=caption, cell_ids=False).hide(axis="index")

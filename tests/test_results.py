@@ -211,6 +211,7 @@ class TestShow:
         cells = re.findall(r"<td[^>]*>([^<]*)</td>", results.show(frame, percent=False).to_html())
         assert cells[:5] == ["Conv2D", "28 x 28 x 32", "832", "\N{EN DASH}", "832"]
         assert "100,384" in cells
+        assert ">120,042<" in results.show(pd.DataFrame({"total": [120042]})).to_html()
 
     def test_the_caption_is_there_and_the_index_is_not(self):
         html = self.html(caption="What it shows")
