@@ -120,7 +120,7 @@ def measure(study: Study) -> Changes:
 
 def how_many(fraction: Fraction, filters: int) -> int:
     """Return how many of a layer's filters a fraction is, rounded up as Table 12 requires."""
-    return math.ceil(round(fraction * filters, 9))  # 0.1 * 30 is 3.0000000000000004
+    return math.ceil(round(fraction * filters, 9))  # 0.28 * 25 is 7.000000000000001
 
 
 def times_in_top(changes: NDArray[np.float32], fraction: Fraction) -> NDArray[np.int64]:

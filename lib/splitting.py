@@ -28,10 +28,10 @@ def _checked(model: keras.Model, choice: FilterChoice) -> list[keras.layers.Laye
         raise ValueError(f"filters for {len(choice)} layers, but the model has {len(layers)}")
     for layer, chosen in zip(layers, choice, strict=True):
         outside = [index for index in chosen if not 0 <= index < layer.filters]
-        if outside or len(set(chosen)) < len(chosen):
+        if outside or list(chosen) != sorted(set(chosen)):
             raise ValueError(
                 f"{layer.name} has the filters 0 to {layer.filters - 1}, each to be chosen at "
-                f"most once, not {chosen}"
+                f"most once and in ascending order, not {chosen}"
             )
     return layers
 
@@ -252,8 +252,20 @@ def _parts_of(split: keras.Model, name: str, chosen: tuple[int, ...], rest: tupl
     own = {layer.name: layer for layer in split.layers}
     if isinstance(own.get(name), SelectiveConv2D):
         block = own[name]
-        yield chosen, [np.array(block.dominant_kernel), np.array(block.dominant_bias)]
-        yield rest, [np.array(block.frozen_kernel), np.array(block.frozen_bias)]
+        yield (
+            chosen,
+            [
+                keras.ops.convert_to_numpy(block.dominant_kernel),
+                keras.ops.convert_to_numpy(block.dominant_bias),
+            ],
+        )
+        yield (
+            rest,
+            [
+                keras.ops.convert_to_numpy(block.frozen_kernel),
+                keras.ops.convert_to_numpy(block.frozen_bias),
+            ],
+        )
     else:
         for part, indices in (("dominant", chosen), ("frozen", rest)):
             if indices:

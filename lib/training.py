@@ -86,11 +86,11 @@ def fine_tune(tuning: FineTuning) -> Tuned:
     clean, adversarial = attacks.clean_split(static), attacks.craft(static)
     examples = training_images(tuning)
 
+    models.make_repeatable(victim.seed)  # before the layers: dropout draws its seed when built
     original = _undefended_copy(victim)
     choice = None if tuning.selection is None else filters.dominant(tuning.selection)
     model = original if choice is None else splitting.selective(original, choice)
 
-    models.make_repeatable(victim.seed)
     models.compile_for_training(model, victim.learning_rate)
     history: dict[str, list[float]] = {"clean": [], "static": []}
 

@@ -77,9 +77,6 @@ def test_the_history_begins_with_the_victim_and_ends_with_the_defended_model(
     assert history["static"][-1] > history["static"][0]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the dropout layers draw their seeds before make_repeatable is called"
-)
 @pytest.mark.parametrize("tuning", [SPLIT, WHOLE], ids=["split", "whole"])
 def test_fine_tuning_repeats_itself_bit_for_bit(tuning: FineTuning) -> None:
     recorded = training.fine_tune(tuning)
