@@ -2,7 +2,7 @@
 
 import shutil
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -72,10 +72,13 @@ def new_book(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Book]:
 
 
 @pytest.fixture(scope="session")
-def site() -> Iterator[Path]:
+def site(pytestconfig: pytest.Config) -> Path:
     """Return the folder of the real book's site, built strictly under the smoke preset."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
     try:
-        main(["build", "--preset", "smoke"], obj=REAL_BOOK, standalone_mode=False)
+        with capture.global_and_fixture_disabled():  # it takes minutes: show how far it is
+            print()
+            main(["build", "--preset", "smoke"], obj=REAL_BOOK, standalone_mode=False)
     except SystemExit as failure:
         pytest.fail(f"the book does not build, exit code {failure.code}: see its message")
-    yield REAL_BOOK.build / "html"
+    return REAL_BOOK.build / "html"
