@@ -275,7 +275,9 @@ class TestFailures:
         process = subprocess.Popen(
             [
                 *(sys.executable, "-c"),
-                "import sys; from pathlib import Path; from lib.builder import Book; "
+                # A shell without job control makes what it runs behind it deaf to Ctrl-C.
+                "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+                "from pathlib import Path; from lib.builder import Book; "
                 "from lib.cli import main; main(['build'], obj=Book(Path(sys.argv[1])))",
                 str(book.root),
             ],
