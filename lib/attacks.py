@@ -55,6 +55,12 @@ class Attack:
     random_start: bool = True
     loss_input: Literal["logits", "probabilities"] = "logits"
 
+    def __post_init__(self) -> None:
+        """Give what FGSM ignores its default: equal attacks are equal values."""
+        if self.method == "fgsm":
+            for name in ("step_size", "steps", "random_start"):
+                object.__setattr__(self, name, getattr(type(self), name))
+
 
 @lru_cache(maxsize=64)
 def model_function(model: Any, loss_input: str = "logits") -> Callable[[tf.Tensor], tf.Tensor]:

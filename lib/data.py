@@ -61,9 +61,9 @@ class Split:
         Raises
         ------
         DataError
-            If there are fewer.
+            If ``count`` is below 0 or there are fewer.
         """
-        if count > len(self):
+        if not 0 <= count <= len(self):
             raise DataError(f"{count} images asked for, but this split has {len(self)}")
         return Split(self.images[:count], self.labels[:count])
 

@@ -14,7 +14,7 @@ from lib import attacks, data, models
 from lib.attacks import Attack
 from lib.cache import cached
 from lib.data import Images
-from lib.parameters import Count, Fraction
+from lib.parameters import Count, Fraction, Seed
 
 Changes = list[NDArray[np.float32]]
 """One array a layer, shape ``(pairs, filters)``: the mean absolute change of each output map."""
@@ -47,10 +47,26 @@ class Study:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which filters of every layer are chosen: the most dominant ones of a study."""
+    """Which filters of every layer are chosen.
+
+    Attributes
+    ----------
+    study
+        Whose dominant filters they are, or whose victim they belong to.
+    fraction
+        Share of each layer's filters.
+    order
+        Filters are taken from the front: the ``dominant`` ones first, as in the paper, or,
+        as controls, the ``least`` dominant, those with the largest weights (``norm``), or in
+        ``random`` order.
+    draw
+        Seed of the random order.
+    """
 
     study: Study
     fraction: Fraction
+    order: Literal["dominant", "least", "norm", "random"] = "dominant"
+    draw: Seed = 0
 
 
 def split_of(study: Study) -> data.Split:
@@ -153,13 +169,29 @@ def ranking(changes: NDArray[np.float32], fraction: Fraction) -> NDArray[np.int6
     return np.lexsort((-changes.mean(axis=0), -times_in_top(changes, fraction)))
 
 
-def dominant(selection: Selection) -> FilterChoice:
-    """Return the dominant filters of every layer: those most often in the top of a pair.
+def _orders(selection: Selection) -> list[NDArray[np.int64]]:
+    """Return the filters of each layer, the first to be chosen first."""
+    study = selection.study
+    if selection.order == "random":
+        random = np.random.default_rng(selection.draw)
+        return [
+            random.permutation(count) for count in models.CONV_FILTERS[study.victim.architecture]
+        ]
+    if selection.order == "norm":
+        layers = models.conv_layers(models.trained(study.victim))
+        kernels = [layer.get_weights()[0] for layer in layers]
+        return [np.argsort(-(kernel**2).sum(axis=(0, 1, 2)), kind="stable") for kernel in kernels]
+    by_change = [ranking(changes, selection.fraction) for changes in measure(study)]
+    return by_change if selection.order == "dominant" else [order[::-1] for order in by_change]
 
-    The same fraction is the top of a pair and the share of filters that is chosen.
+
+def choose(selection: Selection) -> FilterChoice:
+    """Return the chosen filters of every layer.
+
+    Dominant are those most often in the top of a pair. The same fraction is the top of a pair
+    and the share of filters that is chosen.
     """
-    chosen = []
-    for changes in measure(selection.study):
-        count = how_many(selection.fraction, changes.shape[1])
-        chosen.append(tuple(sorted(ranking(changes, selection.fraction)[:count].tolist())))
-    return tuple(chosen)
+    return tuple(
+        tuple(sorted(order[: how_many(selection.fraction, len(order))].tolist()))
+        for order in _orders(selection)
+    )

@@ -25,7 +25,6 @@ CONV_FILTERS: dict[Architecture, tuple[int, ...]] = {
 }
 """Filters of each convolution: Table 1 of the paper and its section 3.3."""
 
-HIDDEN_UNITS = 32
 PREDICTION_BATCH = 500
 
 Weights = list[NDArray[np.float32]]
@@ -37,7 +36,8 @@ class Training:
     """How a network is trained on clean images.
 
     The paper gives the optimizer, the learning rate and the patience (section 3.1); it does
-    not give the dropout rate, the batch size or the largest number of epochs.
+    not give the dropout rate, the batch size or the largest number of epochs. Its networks
+    have 32 hidden units.
     """
 
     dataset: Dataset
@@ -48,6 +48,7 @@ class Training:
     dropout: Fraction = 0.25
     batch_size: Count = 128
     max_epochs: Count = 20
+    hidden_units: Count = 32
 
 
 class Trained(NamedTuple):
@@ -57,7 +58,9 @@ class Trained(NamedTuple):
     history: dict[str, list[float]]
 
 
-def build(architecture: Architecture, dropout: float = 0.25) -> keras.Sequential:
+def build(
+    architecture: Architecture, dropout: float = 0.25, hidden_units: int = 32
+) -> keras.Sequential:
     """Return an untrained network that maps images to logits.
 
     Parameters
@@ -66,6 +69,8 @@ def build(architecture: Architecture, dropout: float = 0.25) -> keras.Sequential
         ``shallow`` (55,594 parameters), ``base`` (120,042) or ``dense`` (130,410).
     dropout
         Share of activations dropped after each pooling layer during training.
+    hidden_units
+        Width of the dense layer before the logits: 32 in the paper.
 
     Returns
     -------
@@ -85,9 +90,14 @@ def build(architecture: Architecture, dropout: float = 0.25) -> keras.Sequential
         model.add(keras.layers.MaxPooling2D(name=f"pool{index}"))
         model.add(keras.layers.Dropout(dropout, name=f"dropout{index}"))
     model.add(keras.layers.Flatten(name="flatten"))
-    model.add(keras.layers.Dense(HIDDEN_UNITS, activation="relu", name="dense1"))
+    model.add(keras.layers.Dense(hidden_units, activation="relu", name="dense1"))
     model.add(keras.layers.Dense(data.CLASSES, name="logits"))
     return model
+
+
+def untrained(training: Training) -> keras.Sequential:
+    """Return a new network of the shape that a training asks for."""
+    return build(training.architecture, training.dropout, training.hidden_units)
 
 
 def conv_layers(model: keras.Model) -> list[keras.layers.Layer]:
@@ -124,7 +134,7 @@ def fit(training: Training) -> Trained:
     """
     images = data.load(training.dataset)
     make_repeatable(training.seed)
-    model = build(training.architecture, training.dropout)
+    model = untrained(training)
     compile_for_training(model, training.learning_rate)
     history = model.fit(
         images.train.images,
@@ -149,7 +159,7 @@ def trained(training: Training) -> keras.Sequential:
     Equal arguments return the same object, so that what TensorFlow compiled for it is used
     again. Do not change it: compiled attacks would go on with the layers that it had.
     """
-    model = build(training.architecture, training.dropout)
+    model = untrained(training)
     model.set_weights(fit(training).weights)
     return model
 

@@ -2,10 +2,10 @@
 
 Two ways to build it. :func:`parallel` is the paper's own (its Fig. 7): two convolutions side
 by side, their channels put back in order. :func:`selective` is the same mathematics as one
-convolution, whose backward pass computes only what the trainable filters need.
+convolution, whose backward pass computes only what the trainable filters need
+(:mod:`lib.selective`).
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -16,6 +16,10 @@ from lib import filters, models
 from lib.filters import FilterChoice
 from lib.models import Weights
 from lib.parameters import Architecture, Fraction
+from lib.selective import SelectiveConv2D
+
+PARTS_OF_A_BLOCK = (keras.layers.MaxPooling2D, keras.layers.Dropout)
+"""Layers that :class:`lib.selective.SelectiveConv2D` contains, beside the convolution."""
 
 
 def _rest(chosen: tuple[int, ...], count: int) -> tuple[int, ...]:
@@ -101,139 +105,18 @@ def _side_by_side(layer: keras.layers.Conv2D, chosen: tuple[int, ...], maps: Any
     return ChannelOrder(order, name=f"{layer.name}_reordered")(joined)
 
 
-class SelectiveConv2D(keras.layers.Layer):
-    """Convolution, ReLU and 2 x 2 max-pooling, of which only some filters are trained.
-
-    Forward, one full convolution. Backward, the gradients that trainable filters need and no
-    others: those of the trainable filters' weights, and those of the input channels that
-    lead to a trainable filter below. **The gradient of the input is therefore zero in the
-    other channels**: train with this layer, then put the weights back with
-    :func:`merged_weights`, and attack the model that results.
-
-    Parameters
-    ----------
-    layer
-        The trained convolution whose weights are taken.
-    chosen
-        Its trainable filters.
-    needed
-        The input channels whose gradient some trainable filter below needs.
-    """
-
-    def __init__(
-        self, layer: keras.layers.Conv2D, chosen: tuple[int, ...], needed: tuple[int, ...]
-    ) -> None:
-        super().__init__(name=layer.name)
-        self.chosen, self.rest = chosen, _rest(chosen, layer.filters)
-        self.needed = needed
-        kernel, bias = layer.get_weights()
-        for part, indices in (("dominant", self.chosen), ("frozen", self.rest)):
-            for kind, array in (("kernel", kernel), ("bias", bias)):
-                values = array[..., list(indices)]
-                weight = self.add_weight(
-                    shape=values.shape,
-                    name=f"{part}_{kind}",
-                    trainable=part == "dominant" and bool(indices),
-                )
-                weight.assign(values)
-                setattr(self, f"{part}_{kind}", weight)
-        self.order = np.argsort(self.chosen + self.rest).tolist()
-
-    def call(self, maps: tf.Tensor) -> tf.Tensor:
-        """Return the pooled output maps, shape ``(batch, height / 2, width / 2, filters)``."""
-        kernel = self._in_order(self.dominant_kernel, self.frozen_kernel)
-        bias = self._in_order(self.dominant_bias, self.frozen_bias)
-        return self._operation()(maps, kernel, bias, self.dominant_kernel, self.dominant_bias)
-
-    def _in_order(self, dominant: Any, frozen: Any) -> tf.Tensor:
-        parts = tf.concat([tf.convert_to_tensor(dominant), tf.convert_to_tensor(frozen)], axis=-1)
-        return tf.stop_gradient(tf.gather(parts, self.order, axis=-1))
-
-    def _operation(self) -> Callable[..., tf.Tensor]:
-        pooling = {"ksize": [1, 2, 2, 1], "strides": [1, 2, 2, 1], "padding": "VALID"}
-
-        @tf.custom_gradient
-        def convolve_and_pool(
-            maps: tf.Tensor,
-            kernel: tf.Tensor,
-            bias: tf.Tensor,
-            dominant_kernel: tf.Tensor,
-            dominant_bias: tf.Tensor,
-        ) -> tuple[tf.Tensor, Callable[..., list[tf.Tensor | None]]]:
-            active = tf.nn.relu(tf.nn.conv2d(maps, kernel, 1, "SAME") + bias)
-            pooled = tf.nn.max_pool2d(active, 2, 2, "VALID")
-
-            def before_relu(gradient: tf.Tensor, channels: list[int] | None) -> tf.Tensor:
-                on, out = active, pooled
-                if channels is not None:
-                    on, out, gradient = (
-                        tf.gather(part, channels, axis=-1) for part in (on, out, gradient)
-                    )
-                unpooled = tf.raw_ops.MaxPoolGrad(
-                    orig_input=on, orig_output=out, grad=gradient, **pooling
-                )
-                return tf.raw_ops.ReluGrad(gradients=unpooled, features=on)
-
-            def backward(gradient: tf.Tensor) -> list[tf.Tensor | None]:
-                of_maps = tf.zeros_like(maps)
-                everything = before_relu(gradient, None) if self.needed else None
-                if everything is not None:
-                    of_needed = tf.raw_ops.Conv2DBackpropInput(
-                        input_sizes=[*tf.unstack(tf.shape(maps))[:3], len(self.needed)],
-                        filter=tf.gather(kernel, self.needed, axis=2),
-                        out_backprop=everything,
-                        strides=[1, 1, 1, 1],
-                        padding="SAME",
-                    )
-                    of_maps = self._spread(of_needed, maps.shape[-1])
-                if not self.chosen:
-                    return [
-                        of_maps,
-                        None,
-                        None,
-                        tf.zeros_like(dominant_kernel),
-                        tf.zeros_like(dominant_bias),
-                    ]
-                of_chosen = (
-                    before_relu(gradient, list(self.chosen))
-                    if everything is None
-                    else tf.gather(everything, self.chosen, axis=-1)
-                )
-                of_kernel = tf.raw_ops.Conv2DBackpropFilter(
-                    input=maps,
-                    filter_sizes=tf.shape(dominant_kernel),
-                    out_backprop=of_chosen,
-                    strides=[1, 1, 1, 1],
-                    padding="SAME",
-                )
-                return [of_maps, None, None, of_kernel, tf.reduce_sum(of_chosen, (0, 1, 2))]
-
-            return pooled, backward
-
-        operation: Callable[..., tf.Tensor] = convolve_and_pool
-        return operation
-
-    def _spread(self, of_needed: tf.Tensor, channels: int) -> tf.Tensor:
-        """Put the gradients of the needed channels in their places, zeros in the others."""
-        if len(self.needed) == channels:
-            return of_needed
-        place = np.full(channels, len(self.needed))
-        place[list(self.needed)] = np.arange(len(self.needed))
-        padded = tf.pad(of_needed, [[0, 0], [0, 0], [0, 0], [0, 1]])
-        return tf.gather(padded, place, axis=-1)
-
-
 def selective(model: keras.Model, choice: FilterChoice) -> keras.Model:
     """Split a model as :func:`parallel` does, with :class:`SelectiveConv2D` for training.
 
-    Same parameters and same mathematics. The result is for training only: its gradients
-    with respect to the images are zero.
+    Same parameters and same mathematics. While it trains, its gradients with respect to the
+    images are zero; :func:`merged_weights` brings the weights back into the original layout.
     """
     convolutions = _checked(model, choice)
+    dropouts = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
     blocks: dict[str, keras.layers.Layer] = {}
     needed: tuple[int, ...] = ()  # input channels whose gradient trainable filters below need
-    for layer, chosen in zip(convolutions, choice, strict=True):
-        blocks[layer.name] = SelectiveConv2D(layer, chosen, needed)
+    for layer, dropout, chosen in zip(convolutions, dropouts, choice, strict=True):
+        blocks[layer.name] = SelectiveConv2D(layer, chosen, needed, dropout.rate)
         # Below a trainable filter everything counts: it changes all channels above it.
         needed = tuple(range(layer.filters)) if needed else chosen
     inputs = keras.Input(model.input_shape[1:])
@@ -241,7 +124,7 @@ def selective(model: keras.Model, choice: FilterChoice) -> keras.Model:
     for layer in model.layers:
         if layer.name in blocks:
             maps = blocks[layer.name](maps)
-        elif not isinstance(layer, keras.layers.MaxPooling2D):  # part of the block before it
+        elif not isinstance(layer, PARTS_OF_A_BLOCK):
             copy = layer.__class__.from_config(layer.get_config())
             maps = copy(maps)
             copy.set_weights(layer.get_weights())

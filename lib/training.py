@@ -2,6 +2,7 @@
 
 from typing import Any, Literal, NamedTuple
 
+import keras
 import numpy as np
 from pydantic.dataclasses import dataclass
 from tqdm import tqdm
@@ -9,9 +10,10 @@ from tqdm import tqdm
 from lib import attacks, data, filters, models, splitting
 from lib.attacks import Attack, StaticSet
 from lib.cache import cached
+from lib.data import Images
 from lib.filters import Selection
 from lib.models import Weights
-from lib.parameters import Count
+from lib.parameters import Count, Epsilon, Seed
 
 VALIDATION_IMAGES = 1_000
 """Largest number of validation images that a learning curve is measured on."""
@@ -29,18 +31,23 @@ class FineTuning:
     attack
         The attack that crafts them.
     images
-        ``adversarial`` ones alone, or ``mixed`` with the clean ones, as many of each.
+        ``adversarial`` ones alone, or ``mixed`` with the clean ones, as many of each. As
+        controls of the mixed ones, as many of both together: ``clean`` ones alone, twice
+        each, or clean ones and the same with uniform ``noise`` up to the attack's epsilon.
     selection
-        Which convolution filters train, beside all dense layers; ``None`` for the whole
-        model, the paper's conventional adversarial training.
+        Which convolution filters train; ``None`` for all of them, the paper's conventional
+        adversarial training.
+    dense_layers
+        Whether the dense layers train too, as in the paper.
     epochs, batch_size
         The paper does not give them.
     """
 
     victim: models.Training
     attack: Attack
-    images: Literal["adversarial", "mixed"]
+    images: Literal["adversarial", "mixed", "clean", "noise"]
     selection: Selection | None = None
+    dense_layers: bool = True
     epochs: Count = 3
     batch_size: Count = 128
 
@@ -59,16 +66,30 @@ class Tuned(NamedTuple):
 def training_images(tuning: FineTuning) -> data.Split:
     """Return the images that a fine-tuning trains on, with their labels."""
     static = StaticSet(tuning.victim, tuning.attack, "train")
-    clean, adversarial = attacks.clean_split(static), attacks.craft(static)
-    if tuning.images == "adversarial":
-        return data.Split(adversarial, clean.labels)
+    clean = attacks.clean_split(static)
+    match tuning.images:
+        case "adversarial":
+            return data.Split(attacks.craft(static), clean.labels)
+        case "mixed":
+            beside = attacks.craft(static)
+        case "clean":
+            beside = clean.images
+        case "noise":
+            beside = with_noise(clean.images, tuning.attack.epsilon, tuning.victim.seed)
     return data.Split(
-        np.concatenate([clean.images, adversarial]), np.concatenate([clean.labels, clean.labels])
+        np.concatenate([clean.images, beside]), np.concatenate([clean.labels, clean.labels])
     )
 
 
+def with_noise(images: Images, epsilon: Epsilon, seed: Seed) -> Images:
+    """Return images with uniform noise of up to ``epsilon`` a pixel, clipped to [0, 1]."""
+    random = np.random.default_rng(seed)
+    noisy: Images = images + random.uniform(-epsilon, epsilon, images.shape).astype(np.float32)
+    return noisy.clip(0, 1)
+
+
 def _undefended_copy(victim: models.Training) -> Any:
-    model = models.build(victim.architecture, victim.dropout)
+    model = models.untrained(victim)
     model.set_weights(models.fit(victim).weights)
     return model
 
@@ -88,8 +109,11 @@ def fine_tune(tuning: FineTuning) -> Tuned:
 
     models.make_repeatable(victim.seed)  # before the layers: dropout draws its seed when built
     original = _undefended_copy(victim)
-    choice = None if tuning.selection is None else filters.dominant(tuning.selection)
+    choice = None if tuning.selection is None else filters.choose(tuning.selection)
     model = original if choice is None else splitting.selective(original, choice)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dense):
+            layer.trainable = tuning.dense_layers
 
     models.compile_for_training(model, victim.learning_rate)
     history: dict[str, list[float]] = {"clean": [], "static": []}

@@ -448,3 +448,8 @@ class TestOracles:
         )
         theirs = oracle.generate(split.images, y=np.eye(10)[labels])
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_fgsm_is_the_same_attack_whatever_pgd_is_told() -> None:
+    assert Attack("fgsm", steps=7, step_size=0.1, random_start=False) == Attack("fgsm")
+    assert Attack("pgd", steps=7) != Attack("pgd")

@@ -129,7 +129,25 @@ class TestDominant:
         ],
     )
     def test_chooses_a_fraction_of_each_layer(self, study, fraction, expected):
-        assert filters.dominant(Selection(study, fraction)) == expected
+        assert filters.choose(Selection(study, fraction)) == expected
+
+    def test_the_least_dominant_are_the_last_of_the_same_order(self, study):
+        assert filters.choose(Selection(study, 0.5, "least")) == ((0, 2), (0, 1))
+
+    def test_random_filters_differ_by_draw_and_by_nothing_else(self, study):
+        chosen = [filters.choose(Selection(study, 0.25, "random", draw)) for draw in range(8)]
+        assert {tuple(map(len, choice)) for choice in chosen} == {(4, 8)}
+        assert len(set(chosen)) > 4
+        assert chosen[3] == filters.choose(Selection(study, 0.25, "random", 3))
+
+    def test_by_norm_the_filters_with_the_largest_weights_come_first(self, study, monkeypatch):
+        model = models.build("shallow")
+        for layer, largest in zip(models.conv_layers(model), (7, 30), strict=True):
+            kernel, bias = layer.get_weights()
+            kernel[..., largest] *= 10
+            layer.set_weights([kernel, bias])
+        monkeypatch.setattr(models, "trained", lambda training: model)
+        assert filters.choose(Selection(study, 0.01, "norm")) == ((7,), (30,))
 
     @pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
     def test_other_fractions_are_refused(self, study, fraction):
