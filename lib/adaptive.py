@@ -1,0 +1,549 @@
+"""Attackers who adapt: every attack is aimed at the defended model itself.
+
+The rungs of a ladder, from noise to the strongest white-box attacks, and the checks that tell a
+defence from one that only hides its gradients (Carlini et al. 2019; Athalye et al. 2018).
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, Literal, get_args
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
+
+from lib import attacks, data, hardening, models, survivors, training
+from lib.attacks import Attack, StaticSet
+from lib.cache import cached
+from lib.data import Images, Labels
+from lib.hardening import Hardening
+from lib.parameters import Count, Epsilon, Seed
+from lib.training import FineTuning
+
+Rung = Literal[
+    "clean",
+    "noise",
+    "static",
+    "transfer",
+    "square",
+    "fgsm",
+    "pgd",
+    "restarts",
+    "targeted",
+    "apgd-ce",
+    "apgd-dlr",
+]
+"""What an attacker does, from the weakest to the strongest: see :data:`MEANINGS`."""
+
+RUNGS: tuple[Rung, ...] = get_args(Rung)
+
+MEANINGS: dict[Rung, str] = {
+    "clean": "no attack",
+    "noise": "random noise",
+    "static": "images crafted before the defence",
+    "transfer": "images crafted on another network",
+    "square": "Square attack, no gradients",
+    "fgsm": "FGSM",
+    "pgd": "PGD",
+    "restarts": "PGD, more steps and restarts",
+    "targeted": "PGD at all nine other digits",
+    "apgd-ce": "APGD, cross-entropy",
+    "apgd-dlr": "APGD, ratio of logit differences",
+}
+
+BLACK_BOX: tuple[Rung, ...] = ("noise", "static", "transfer", "square")
+"""Rungs that need no gradient of the model under attack."""
+
+WHITE_BOX: tuple[Rung, ...] = ("fgsm", "pgd", "restarts")
+"""Rungs that follow the gradient of the cross-entropy, which a masked gradient misleads."""
+
+TOLERATED = 0.03
+"""Share of the images by which a sanity check may be off."""
+
+ROUNDING = 1e-9
+
+SURROGATE_EPOCHS = 4
+"""An attacker's own network needs no last tenth of a per cent."""
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A planted fake defence: a trained network whose logits are multiplied.
+
+    The softmax saturates, so that float32 gradients of the cross-entropy vanish. No prediction
+    changes, and no image is any harder to find.
+    """
+
+    victim: models.Training
+    scale: float = 1_000.0
+
+
+Defence = models.Training | FineTuning | Hardening | Masked
+"""What can be attacked: an undefended network, a defended one, a fake."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What an attacker may spend on an image; each rung uses what concerns it.
+
+    Attributes
+    ----------
+    steps
+        Of one run of an attack with gradients.
+    step_size
+        Of PGD. APGD chooses its own, from ``2 * epsilon`` down.
+    restarts
+        Runs from new random starts (for targeted PGD, towards each digit).
+    queries
+        Images that a noisy attacker may try, or steps of Square.
+    """
+
+    steps: Count = 40
+    step_size: Epsilon = 0.01
+    restarts: Count = 1
+    queries: Count = 1
+
+
+BUDGETS: dict[Rung, Budget] = {
+    "noise": Budget(queries=20),
+    "square": Budget(queries=1_000),
+    "restarts": Budget(steps=100, restarts=5),
+    "apgd-ce": Budget(steps=100),
+    "apgd-dlr": Budget(steps=100),
+}
+"""Where a rung's default differs from that of :class:`Budget`."""
+
+
+@dataclass(frozen=True)
+class Assault:
+    """One rung against one defence.
+
+    Attributes
+    ----------
+    defence
+        The model under attack.
+    rung
+        The attack.
+    epsilon
+        L-infinity radius.
+    count
+        The first so many test images; all if ``None``.
+    budget
+        That of :data:`BUDGETS` if not given.
+    """
+
+    defence: Defence
+    rung: Rung
+    epsilon: Epsilon = 0.3
+    count: Count | None = None
+    budget: Budget | None = None
+
+    def __post_init__(self) -> None:
+        """Fill in the budget: equal assaults are equal values."""
+        if self.budget is None:
+            object.__setattr__(self, "budget", BUDGETS.get(self.rung, Budget()))
+
+
+def victim_of(defence: Defence) -> models.Training:
+    """Return the undefended network that a defence starts from, or itself."""
+    return defence if isinstance(defence, models.Training) else defence.victim
+
+
+@lru_cache(maxsize=32)
+def model_of(defence: Defence) -> Any:
+    """Return the model of a defence, the same object each time: do not change it."""
+    match defence:
+        case FineTuning():
+            return training.defended(defence)
+        case Hardening():
+            return hardening.hardened(defence)
+        case Masked():
+            honest = models.trained(defence.victim)
+            scaled = keras.layers.Rescaling(defence.scale)
+            return keras.Sequential([keras.Input(honest.input_shape[1:]), *honest.layers, scaled])
+    return models.trained(defence)
+
+
+def test_images(assault: Assault) -> data.Split:
+    """Return the clean images that an assault is about."""
+    test = data.load(victim_of(assault.defence).dataset).test
+    return test if assault.count is None else test.first(assault.count)
+
+
+test_images.__test__ = False  # type: ignore[attr-defined]  # no test, for all its name
+
+
+def budget_in_words(assault: Assault) -> str:
+    """Return what an assault spends on an image, for a table."""
+    budget = _budget(assault)
+    steps = f"{budget.steps:,} steps"
+    runs = f"{budget.restarts} x {steps}" if budget.restarts > 1 else steps
+    words: dict[Rung, str] = {
+        "clean": "none",
+        "noise": f"{budget.queries:,} draws",
+        "static": "none of its own",
+        "transfer": "none of its own",
+        "square": f"{budget.queries:,} queries",
+        "fgsm": "1 step",
+        "targeted": f"9 x {runs}",
+    }
+    return words.get(assault.rung, runs)
+
+
+def _budget(assault: Assault) -> Budget:
+    return assault.budget or Budget()
+
+
+def _seed(assault: Assault) -> Seed:
+    return victim_of(assault.defence).seed
+
+
+def _set_elsewhere(assault: Assault) -> StaticSet:
+    """Return the adversarial images of an attacker who cannot reach the defended model."""
+    defence, victim = assault.defence, victim_of(assault.defence)
+    if assault.rung == "transfer":
+        surrogate = replace(victim, seed=victim.seed + 1, max_epochs=SURROGATE_EPOCHS)
+        budget = _budget(assault)
+        attack = Attack("pgd", assault.epsilon, budget.step_size, budget.steps)
+        return StaticSet(surrogate, attack, "test", assault.count)
+    method = defence.attack.method if isinstance(defence, FineTuning) else "pgd"
+    # Of all test images, as the paper's tables need them: those are already in the cache.
+    return StaticSet(victim, Attack(method, assault.epsilon), "test")
+
+
+def _digits(model: Any, images: Images) -> Labels:
+    digits: Labels = survivors.predict_logits(model, images).argmax(axis=1)
+    return digits
+
+
+def _by_noise(model: Any, assault: Assault, split: data.Split) -> NDArray[np.bool_]:
+    """Try uniform noise, and noise of full strength and random sign, in turn."""
+    random = np.random.default_rng(_seed(assault))
+    epsilon, left = assault.epsilon, np.arange(len(split))
+    for query in range(_budget(assault).queries):
+        shape = (len(left), *split.images.shape[1:])
+        if query % 2:
+            noise = random.choice(np.array([-epsilon, epsilon], np.float32), shape)
+        else:
+            noise = random.uniform(-epsilon, epsilon, shape).astype(np.float32)
+        images = np.clip(split.images[left] + noise, 0, 1)
+        left = _still_right(model, images, split, left, epsilon)
+    return np.isin(np.arange(len(split)), left)
+
+
+def _still_right(
+    model: Any, images: Images, split: data.Split, left: NDArray[np.intp], epsilon: Epsilon
+) -> NDArray[np.intp]:
+    """Return the rows of ``left`` whose attacked image is still read correctly."""
+    if not len(left):
+        return left
+    attacks.check(split.images[left], images, epsilon)
+    right: NDArray[np.bool_] = _digits(model, images) == split.labels[left]
+    return left[right]
+
+
+def _by_pgd(model: Any, assault: Assault, split: data.Split) -> NDArray[np.bool_]:
+    budget = _budget(assault)
+    attack = Attack("pgd", assault.epsilon, budget.step_size, budget.steps)
+    if assault.rung == "fgsm":
+        attack = Attack("fgsm", assault.epsilon)
+    return survivors.robust(
+        model,
+        attack,
+        split.images,
+        split.labels,
+        restarts=budget.restarts,
+        seed=_seed(assault),
+        targeted=assault.rung == "targeted",
+    )
+
+
+def _called_by_others(model: Any) -> Callable[..., tf.Tensor]:
+    """Return a model as other libraries call it."""
+
+    def call(images: Any, training: bool = False) -> tf.Tensor:
+        return survivors.compiled(model)(tf.cast(images, tf.float32))
+
+    return call
+
+
+@lru_cache(maxsize=32)
+def art_classifier(model: Any) -> Any:
+    """Return a model as ART wants it: logits, without dropout."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # it misses PyTorch
+        from art.estimators.classification import TensorFlowV2Classifier
+    return TensorFlowV2Classifier(
+        model=_called_by_others(model),
+        nb_classes=data.CLASSES,
+        input_shape=model.input_shape[1:],
+        loss_object=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        clip_values=(0.0, 1.0),
+    )
+
+
+def _art_attacks(model: Any, assault: Assault) -> Iterator[Any]:
+    """Yield the attacks of ART that make up a rung, in the order in which they are run."""
+    classifier, budget = art_classifier(model), _budget(assault)
+    from art.attacks.evasion import AutoProjectedGradientDescent, SquareAttack
+
+    common = {"norm": np.inf, "eps": float(assault.epsilon), "verbose": False}
+    if assault.rung == "square":
+        yield SquareAttack(
+            classifier, **common, max_iter=budget.queries, p_init=0.8, batch_size=attacks.BATCH
+        )
+        return
+    losses = {"apgd-ce": "cross_entropy", "apgd-dlr": "difference_logits_ratio"}
+    # ART attacks to the last step whoever is fooled, so a short run goes ahead of the full one.
+    for steps in (max(1, budget.steps // 5), budget.steps):
+        yield AutoProjectedGradientDescent(
+            classifier,
+            **common,
+            eps_step=2 * float(assault.epsilon),
+            max_iter=steps,
+            nb_random_init=budget.restarts,
+            loss_type=losses[assault.rung],
+            batch_size=attacks.BATCH,
+        )
+
+
+def _by_art(model: Any, assault: Assault, split: data.Split) -> NDArray[np.bool_]:
+    left = np.arange(len(split))
+    keras.utils.set_random_seed(_seed(assault))  # ART draws from NumPy's global generator
+    for attack in _art_attacks(model, assault):
+        if len(left):
+            images = attack.generate(split.images[left], split.labels[left])
+            left = _still_right(model, np.clip(images, 0, 1), split, left, assault.epsilon)
+    return np.isin(np.arange(len(split)), left)
+
+
+@cached
+def withstood(assault: Assault) -> NDArray[np.bool_]:
+    """Tell which test images a model reads correctly under an assault.
+
+    Returns
+    -------
+    ndarray
+        One truth value an image of :func:`test_images`. An image that is misread without any
+        attack is not attacked, and counts as not withstood.
+    """
+    model, split = model_of(assault.defence), test_images(assault)
+    verdict: NDArray[np.bool_] = _digits(model, split.images) == split.labels
+    rows = np.flatnonzero(verdict)
+    if assault.rung == "clean" or assault.epsilon == 0 or not len(rows):
+        return verdict
+    right = data.Split(split.images[rows], split.labels[rows])
+    match assault.rung:
+        case "static" | "transfer":
+            images = attacks.craft(_set_elsewhere(assault))[rows]
+            left = _still_right(model, images, split, rows, assault.epsilon)
+            verdict = np.isin(np.arange(len(split)), left)
+        case "noise":
+            verdict[rows] = _by_noise(model, assault, right)
+        case "square" | "apgd-ce" | "apgd-dlr":
+            verdict[rows] = _by_art(model, assault, right)
+        case _:
+            verdict[rows] = _by_pgd(model, assault, right)
+    return verdict
+
+
+def accuracy(assault: Assault) -> float:
+    """Return the share of test images that a model reads correctly under an assault."""
+    return float(withstood(assault).mean())
+
+
+def ladder(
+    defence: Defence,
+    rungs: Sequence[Rung] = RUNGS,
+    *,
+    count: Count | None = None,
+    epsilon: Epsilon = 0.3,
+    budgets: Mapping[Rung, Budget] | None = None,
+) -> pd.DataFrame:
+    """Attack a defence with one rung after another.
+
+    Parameters
+    ----------
+    defence
+        The model under attack.
+    rungs
+        The attacks, in the order of the rows.
+    count, epsilon
+        As in :class:`Assault`.
+    budgets
+        Those that differ from :data:`BUDGETS`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a rung: ``rung``, ``budget``, ``accuracy``, and ``worst case``, the share of the
+        images that withstood this rung and all rows above it.
+    """
+    rows, standing = [], None
+    for rung in rungs:
+        assault = Assault(defence, rung, epsilon, count, (budgets or {}).get(rung))
+        verdict = withstood(assault)
+        standing = verdict if standing is None else standing & verdict
+        rows.append((rung, budget_in_words(assault), verdict.mean(), standing.mean()))
+    return pd.DataFrame(rows, columns=["rung", "budget", "accuracy", "worst case"])
+
+
+def epsilon_curve(
+    defence: Defence, epsilons: Sequence[Epsilon], *, count: Count | None = None
+) -> pd.DataFrame:
+    """Return the accuracy under PGD for several radii, columns ``epsilon`` and ``accuracy``.
+
+    The step grows with the radius: 40 steps of 0.01 could not cross a large ball.
+    """
+    rows = []
+    for epsilon in epsilons:
+        budget = Budget(step_size=max(Budget().step_size, epsilon / 10))
+        rows.append((epsilon, accuracy(Assault(defence, "pgd", epsilon, count, budget))))
+    return pd.DataFrame(rows, columns=["epsilon", "accuracy"])
+
+
+def gradient_sizes(model: Any, split: data.Split) -> NDArray[np.float32]:
+    """Return the largest derivative of the loss by a pixel, for each image, shape ``(n,)``."""
+    sizes = []
+    for start in range(0, len(split), attacks.BATCH):
+        rows = slice(start, start + attacks.BATCH)
+        images = tf.constant(split.images[rows])
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+                split.labels[rows], model(images, training=False)
+            )
+        gradients = np.abs(tape.gradient(losses, images).numpy())
+        sizes.append(gradients.max(axis=(1, 2, 3)))
+    return np.concatenate(sizes)
+
+
+def without_gradient(defence: Defence, *, count: Count | None = None) -> float:
+    """Return the share of correctly read test images that give an attacker no gradient.
+
+    A derivative below the smallest normal float32 counts as none.
+    """
+    assault = Assault(defence, "clean", count=count)
+    split, right = test_images(assault), withstood(assault)
+    sizes = gradient_sizes(model_of(defence), data.Split(split.images[right], split.labels[right]))
+    return float(np.mean(sizes < np.finfo(np.float32).tiny))
+
+
+def sanity_checks(
+    defence: Defence,
+    *,
+    count: Count,
+    epsilon: Epsilon = 0.3,
+    epsilons: Sequence[Epsilon] = (0.1, 0.3, 0.5, 1.0),
+    budgets: Mapping[Rung, Budget] | None = None,
+) -> pd.DataFrame:
+    """Check whether the attacks on a defence can be trusted to be strong.
+
+    Parameters
+    ----------
+    defence
+        The model under attack.
+    count, epsilon, budgets
+        As in :func:`ladder`.
+    epsilons
+        Radii of the curve, ascending; at the last one every image can be turned into any other.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a check: ``check``, ``value``, the ``limit`` that the value must not exceed, and
+        ``passed``. All values are shares of the images. The limit forgives one image.
+    """
+    budgets = {**BUDGETS, **(budgets or {})}
+
+    def under(rung: Rung, budget: Budget | None = None) -> NDArray[np.bool_]:
+        return withstood(Assault(defence, rung, epsilon, count, budget or budgets.get(rung)))
+
+    def share(verdicts: Sequence[NDArray[np.bool_]]) -> float:
+        return float(np.logical_and.reduce(verdicts).mean())
+
+    curve = epsilon_curve(defence, epsilons, count=count)["accuracy"]
+    white, black = ([under(rung) for rung in rungs] for rungs in (WHITE_BOX, BLACK_BOX))
+    patient = budgets["restarts"]
+    full = share([under("restarts")])
+    values = {
+        f"accuracy at epsilon {epsilons[-1]:g}": curve.iloc[-1],
+        "rise of accuracy with epsilon": max(0.0, float(curve.diff().max())),
+        "images without a gradient": without_gradient(defence, count=count),
+        "found without gradients, not with": share(white) - share([*white, *black]),
+        "found by one step, not by many": share([under("pgd")])
+        - share([under("pgd"), under("fgsm")]),
+        "found by twice the steps only": full
+        - share([under("restarts"), under("restarts", replace(patient, steps=2 * patient.steps))]),
+        "found by twice the restarts only": full
+        - share(
+            [under("restarts"), under("restarts", replace(patient, restarts=2 * patient.restarts))]
+        ),
+    }
+    frame = pd.DataFrame(values.items(), columns=["check", "value"])
+    frame["limit"] = max(TOLERATED, 1 / count)
+    frame["passed"] = frame["value"] <= frame["limit"] + ROUNDING
+    return frame
+
+
+@dataclass(frozen=True)
+class CarliniWagner:
+    """The attack of Carlini and Wagner (2017) for small L2 distances, as Foolbox has it.
+
+    Attributes
+    ----------
+    defence
+        The model under attack.
+    count
+        The first so many test images.
+    steps, step_size
+        Of Adam, in each search.
+    searches
+        Of the constant that weighs the two parts of the loss.
+    """
+
+    defence: Defence
+    count: Count = 20
+    steps: Count = 200
+    step_size: float = 0.02
+    searches: Count = 5
+
+
+@cached
+def l2_distances(attack: CarliniWagner) -> NDArray[np.float32]:
+    """Return the L2 distance to the nearest adversarial image that the attack finds.
+
+    Returns
+    -------
+    ndarray
+        Shape ``(count,)``: 0 where the image itself is misread, infinite where none is found.
+    """
+    from foolbox.attacks.carlini_wagner import L2CarliniWagnerAttack
+    from foolbox.models.tensorflow import TensorFlowModel
+
+    split = test_images(Assault(attack.defence, "clean", count=attack.count))
+    model = model_of(attack.defence)
+    found = L2CarliniWagnerAttack(
+        binary_search_steps=attack.searches,
+        steps=attack.steps,
+        stepsize=attack.step_size,
+        initial_const=1.0,
+    )
+    _, images, _ = found(
+        TensorFlowModel(_called_by_others(model), bounds=(0, 1)),
+        tf.constant(split.images),
+        tf.constant(split.labels),
+        epsilons=None,
+    )
+    images = images.numpy()
+    distances = np.linalg.norm((images - split.images).reshape(len(split), -1), axis=1)
+    fooled = _digits(model, images) != split.labels
+    distances[~fooled] = np.inf
+    distances[_digits(model, split.images) != split.labels] = 0
+    nearest: NDArray[np.float32] = distances.astype(np.float32)
+    return nearest

@@ -1,0 +1,207 @@
+"""The ladder attacks what it says, within its budget, and its checks flag a planted fake."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lib import adaptive, attacks, data, evaluation, models, survivors
+from lib.adaptive import Assault, Budget, CarliniWagner, Masked
+from lib.attacks import Attack
+from lib.filters import Selection, Study
+from lib.training import FineTuning
+from tests.helpers import TINY
+
+COUNT = 40
+CHEAP = {
+    "noise": Budget(queries=4),
+    "transfer": Budget(steps=10, step_size=0.03),
+    "square": Budget(queries=60),
+    "fgsm": Budget(),
+    "pgd": Budget(steps=10, step_size=0.03),
+    "restarts": Budget(steps=12, step_size=0.03, restarts=2),
+    "targeted": Budget(steps=5, step_size=0.05),
+    "apgd-ce": Budget(steps=10),
+    "apgd-dlr": Budget(steps=10),
+}
+FGSM = Attack("fgsm", 0.2)
+DEFENDED = FineTuning(
+    TINY, FGSM, "mixed", Selection(Study(TINY, FGSM, images_per_class=2), 0.1), epochs=1
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(attacks, "BATCH", 32)
+        yield
+
+
+def assault(rung, epsilon=0.08, defence=TINY, **budget):
+    changed = replace(CHEAP.get(rung, Budget()), **budget)
+    return Assault(defence, rung, epsilon, COUNT, changed)
+
+
+def clean_verdict():
+    test = data.load("mnist-tiny").test.first(COUNT)
+    return models.predict(models.trained(TINY), test.images) == test.labels
+
+
+class TestRungs:
+    @pytest.mark.parametrize("rung", adaptive.RUNGS)
+    def test_an_image_misread_without_attack_was_not_withstood(self, rung):
+        verdict = adaptive.withstood(assault(rung))
+        assert verdict.shape == (COUNT,)
+        assert not verdict[~clean_verdict()].any()
+        assert (~clean_verdict()).any()
+
+    @pytest.mark.parametrize("rung", adaptive.RUNGS)
+    def test_without_a_radius_nothing_changes(self, rung):
+        np.testing.assert_array_equal(adaptive.withstood(assault(rung, 0)), clean_verdict())
+
+    def test_attackers_with_gradients_go_beyond_noise(self):
+        found = {rung: adaptive.accuracy(assault(rung)) for rung in adaptive.RUNGS}
+        assert found["clean"] >= found["noise"] > 0.7
+        for rung in ("fgsm", "pgd", "restarts", "targeted", "apgd-ce", "apgd-dlr"):
+            assert found[rung] < found["noise"] - 0.2, rung
+        assert found["square"] < found["noise"]
+        assert found["restarts"] <= found["pgd"] <= found["fgsm"] + 0.05
+
+    def test_the_static_rung_is_the_papers_test(self):
+        whole = Assault(DEFENDED, "static", FGSM.epsilon)
+        expected = evaluation.defence_accuracy(DEFENDED)["static"]
+        right = adaptive.withstood(Assault(DEFENDED, "clean"))
+        test = data.load("mnist-tiny").test
+        static = attacks.craft(attacks.StaticSet(TINY, FGSM, "test"))
+        read = models.predict(adaptive.model_of(DEFENDED), static) == test.labels
+        assert read.mean() == expected
+        np.testing.assert_array_equal(adaptive.withstood(whole), read & right)
+        some = replace(whole, count=COUNT)
+        np.testing.assert_array_equal(adaptive.withstood(some), (read & right)[:COUNT])
+
+    def test_images_of_a_transfer_come_from_another_network(self):
+        crafted = adaptive._set_elsewhere(assault("transfer"))
+        assert crafted.victim.seed != TINY.seed
+        assert crafted.victim.architecture == TINY.architecture
+        assert crafted.attack.steps == 10
+
+    def test_pgd_is_aimed_at_the_defended_model(self):
+        split = adaptive.test_images(assault("pgd", defence=DEFENDED))
+        model = adaptive.model_of(DEFENDED)
+        right = models.predict(model, split.images) == split.labels
+        expected = right.copy()
+        expected[right] = survivors.robust(
+            model, Attack("pgd", 0.08, 0.03, 10), split.images[right], split.labels[right]
+        )
+        found = adaptive.withstood(assault("pgd", defence=DEFENDED))
+        np.testing.assert_array_equal(found, expected)
+        assert 0 < found.sum() < right.sum()
+
+    def test_equal_assaults_are_equal_values(self):
+        plain = Assault(TINY, "restarts")
+        assert plain == Assault(TINY, "restarts", budget=adaptive.BUDGETS["restarts"])
+        assert adaptive.budget_in_words(plain) == "5 x 100 steps"
+        assert adaptive.budget_in_words(Assault(TINY, "square")) == "1,000 queries"
+
+
+class TestArt:
+    def test_is_given_logits_with_dropout_off(self):
+        model = models.build("shallow", dropout=0.9)
+        test = data.load("mnist-tiny").test.first(5)
+        given = adaptive.art_classifier(model).predict(test.images)
+        np.testing.assert_allclose(given, models.predict_logits(model, test.images), atol=1e-5)
+        assert given.min() < 0
+
+    @pytest.mark.parametrize("rung", ["square", "apgd-ce", "apgd-dlr"])
+    def test_the_model_is_traced_once_for_all_batches(self, rung, monkeypatch):
+        traces = 0
+
+        def counting(model):
+            def logits(images):
+                nonlocal traces
+                traces += 1
+                return model(images, training=False)
+
+            return logits
+
+        monkeypatch.setattr(attacks, "model_function", counting)
+        model = models.build("shallow")
+        model.set_weights(models.fit(TINY).weights)
+        for count in (40, 7):
+            split = data.load("mnist-tiny").test.first(count)
+            adaptive._by_art(model, assault(rung, steps=5, queries=5), split)
+        assert traces == 1
+
+    @pytest.mark.parametrize("rung", ["square", "apgd-ce", "apgd-dlr"])
+    def test_an_attack_that_leaves_its_ball_is_refused(self, rung):
+        test = data.load("mnist-tiny").test.first(COUNT)
+        model = models.trained(TINY)
+        for attack in adaptive._art_attacks(model, assault(rung)):
+            images = attack.generate(test.images, test.labels)
+            attacks.check(test.images, images.clip(0, 1), 0.08)
+            assert np.abs(images - test.images).max() > 0.07
+            with pytest.raises(attacks.AttackError, match="more than epsilon"):
+                adaptive._still_right(model, images, test, np.arange(COUNT), 0.07)
+
+    def test_its_draws_repeat(self):
+        found = adaptive.withstood.__wrapped__(assault("square"))
+        np.testing.assert_array_equal(found, adaptive.withstood(assault("square")))
+
+
+class TestLadder:
+    def test_the_worst_case_is_the_mean_of_minima(self):
+        rungs = ("clean", "fgsm", "noise", "pgd")
+        table = adaptive.ladder(TINY, rungs, count=COUNT, epsilon=0.08, budgets=CHEAP)
+        verdicts = [adaptive.withstood(assault(rung)) for rung in rungs]
+        assert table["rung"].tolist() == list(rungs)
+        assert table["accuracy"].tolist() == [verdict.mean() for verdict in verdicts]
+        minima = [np.minimum.reduce(verdicts[:n]).mean() for n in range(1, 5)]
+        assert table["worst case"].tolist() == minima
+        assert table["budget"].tolist() == ["none", "1 step", "4 draws", "10 steps"]
+
+
+def checks(defence, epsilon):
+    return adaptive.sanity_checks(
+        defence, count=COUNT, epsilon=epsilon, epsilons=(epsilon, 0.4, 1.0), budgets=CHEAP
+    ).set_index("check")
+
+
+class TestSanity:
+    @pytest.mark.parametrize("defence", [TINY, DEFENDED], ids=["undefended", "defended"])
+    def test_an_honest_model_is_not_flagged(self, defence):
+        table = checks(defence, 0.2)
+        assert table["passed"].all(), table
+
+    def test_a_planted_fake_is_flagged(self):
+        fake = Masked(TINY)
+        clean = [adaptive.withstood(Assault(one, "clean", count=COUNT)) for one in (TINY, fake)]
+        np.testing.assert_array_equal(*clean)
+        # It looks like a defence ...
+        assert adaptive.accuracy(assault("pgd", 0.2, fake)) > 0.5
+        assert adaptive.accuracy(assault("pgd", 0.2)) < 0.1
+        # ... and is not.
+        flagged = checks(fake, 0.2).query("not passed").index
+        assert {
+            "accuracy at epsilon 1",
+            "images without a gradient",
+            "found without gradients, not with",
+        } <= set(flagged)
+
+    def test_a_vanishing_gradient_is_counted(self):
+        assert adaptive.without_gradient(TINY, count=COUNT) == 0
+        assert adaptive.without_gradient(Masked(TINY), count=COUNT) > 0.5
+        assert adaptive.without_gradient(Masked(TINY, 1.0), count=COUNT) == 0
+
+
+class TestCarliniWagner:
+    def test_distances_are_those_of_adversarial_images(self):
+        attack = CarliniWagner(TINY, count=8, steps=40, step_size=0.1, searches=3)
+        distances = adaptive.l2_distances(attack)
+        right = clean_verdict()[:8]
+        assert (distances[~right] == 0).all()
+        assert (distances[right] > 0.05).all()
+        # An L-infinity ball of 0.2 around 28 x 28 pixels reaches to 5.6.
+        assert np.median(distances[right]) < 3
+        farther = adaptive.l2_distances(replace(attack, steps=10, searches=1))
+        assert (distances <= farther + 1e-6).all()
