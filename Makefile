@@ -8,7 +8,7 @@ BIN := .venv/bin
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lock clean distclean
+.PHONY: help book test bench lock clean distclean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile | expand -t 20
@@ -25,6 +25,9 @@ test: .venv/installed-tests ## check everything: lint, types, sources, units, ev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+bench: .venv/installed-tests ## time what the book says about speed, on an idle machine
+	$(BIN)/python -m lib bench
 
 lock: ## pin the direct dependencies of pyproject.toml, and theirs (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --no-header --quiet \

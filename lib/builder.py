@@ -57,7 +57,7 @@ class Parameter:
 
     @cached_property
     def _type(self) -> TypeAdapter[Any]:
-        annotation = getattr(parameters, self.annotation, None)
+        annotation = str if self.annotation == "str" else getattr(parameters, self.annotation, None)
         if annotation is None:
             raise RefusedError(
                 f"{self.name}: its type {self.annotation} is not one of lib.parameters"
@@ -101,6 +101,8 @@ def _in_words(schema: Mapping[str, Any]) -> str:
             return f"a list of one or more, as in [a, b], each {_in_words(items)}"
         case {"type": "boolean"}:
             return "true or false"
+        case {"type": "string"}:
+            return "text"
         case {"type": "integer" | "number" as kind}:
             noun = "a whole number" if kind == "integer" else "a number"
             lowest = schema.get("minimum")

@@ -1,11 +1,13 @@
-"""The command line: ``python -m lib build``, ``run`` and ``list``."""
+"""The command line: ``python -m lib build``, ``run``, ``list`` and ``bench``."""
 
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec
 
 import click
@@ -134,6 +136,38 @@ def list_(book: Book) -> None:
         for line in chapter.parameters.values():
             click.echo(f"  {line.name}: {line.annotation} = {line.default!r}  {line.help}")
             click.echo(f"      {line.allowed}")
+
+
+@main.command()
+@click.argument("sections", nargs=-1, metavar="[step|survivors|crafting|sweeps]...")
+@click.option("--rounds", type=click.IntRange(3), help="How often each way is timed.")
+@click.option("--quick", is_flag=True, help="Tiny sizes: does it run? Nothing to quote.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write. By default book/results/bench.json, which the book quotes; with "
+    "--quick, nowhere.",
+)
+def bench(sections: tuple[str, ...], rounds: int | None, quick: bool, output: Path | None) -> None:
+    """Time SECTIONS (default: all), what is compared in turn, and write down the ratios.
+
+    The ratios are medians over rounds, with quartiles, and stand beside their goals. Leave
+    the machine alone meanwhile: it takes some minutes.
+    """
+    from lib import bench as benchmark  # TensorFlow takes seconds to import
+
+    unknown = [name for name in sections if name not in benchmark.SECTIONS]
+    if unknown:
+        raise click.BadParameter(f"{unknown[0]}: one of {', '.join(benchmark.SECTIONS)}")
+    chosen = tuple(name for name in benchmark.SECTIONS if name in sections or not sections)
+    scale = benchmark.QUICK if quick else benchmark.Scale()
+    if rounds:
+        scale = replace(scale, rounds=rounds)
+    measured = benchmark.measure(scale, chosen, click.echo)
+    target = output or (None if quick else benchmark.RECORD)
+    if target is not None:
+        benchmark.write(measured | {"quick": quick}, target)
+        click.echo(f"\nwritten to {target}")
 
 
 def _parsed(given: tuple[tuple[str, str], ...]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from lib.builder import Book, settings
+from lib.builder import Book, Parameter, RefusedError, settings
 from lib.cli import main
 
 from .conftest import REAL_BOOK
@@ -96,6 +96,13 @@ def test_the_command_line_takes_precedence_over_the_preset(book: Book) -> None:
     assert settings(chapters, {"epsilon": 0.2}, {"epsilon": 0.5, "seeds": [1, 2]}) == {
         "01_tiny": {"epsilon": 0.5, "seeds": [1, 2]}
     }
+
+
+def test_a_parameter_may_be_text() -> None:
+    cluster = Parameter("cluster", "str", "", "where to compute")
+    assert cluster.validated("tcp://host:8786") == "tcp://host:8786"
+    with pytest.raises(RefusedError, match="cluster: 8786 is not allowed; it must be text"):
+        cluster.validated(8786)
 
 
 def test_lists_chapters_with_types_defaults_and_help(book: Book) -> None:

@@ -1,6 +1,7 @@
 """The published numbers are complete, exact, and as consistent as the paper is."""
 
 import math
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -184,3 +185,12 @@ def test_changing_a_table_does_not_change_the_next_one():
     changed = paper.table(4)
     changed.loc[:, "value"] = 0.0
     assert paper.table(4)["value"].iloc[0] == 0.6210
+
+
+def test_defences_measured_by_autoattack_have_a_source_and_keep_most_images():
+    frame = paper.under_autoattack().set_index("cite")
+    assert frame["robust"].to_dict() == {"zhang2019": 0.928, "madry2018": 0.885, "wong2020": 0.829}
+    assert (frame["clean"] > frame["robust"]).all()
+    references = (Path(__file__).parent.parent / "book" / "references.bib").read_text("utf-8")
+    for key in frame.index:
+        assert f"{{{key}," in references

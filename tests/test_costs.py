@@ -1,0 +1,128 @@
+"""The counts are those of the graphs that TensorFlow runs."""
+
+import keras
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework import ops
+
+from lib import costs, models, splitting
+
+COUNTED = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "MatMul")
+CHOICES = {
+    "base": ((1, 4, 9, 30), (0, 5, 6, 7, 20, 40, 63)),
+    "dense": ((3, 9), (1, 2, 60), (0, 5, 100, 127)),
+}
+EVERY_CHOICE = pytest.mark.parametrize(
+    ("architecture", "choice"), CHOICES.items(), ids=list(CHOICES)
+)
+
+
+def counted_in_graph(graph):
+    """Return the multiply-adds that TensorFlow counts in what leads to a graph's outputs."""
+    to_visit, run = [tensor.op for tensor in graph.outputs], {}
+    while to_visit:
+        operation = to_visit.pop()
+        if operation.name not in run:
+            run[operation.name] = operation
+            to_visit += [tensor.op for tensor in operation.inputs]
+    return sum(
+        ops.get_stats_for_node_def(graph, operation.node_def, "flops").value / 2
+        for operation in run.values()
+        if operation.type in COUNTED
+    )
+
+
+def counted_in_step(model):
+    """Return the multiply-adds of a training step on one image."""
+
+    @tf.function
+    def gradients(images, labels):
+        with tf.GradientTape() as tape:
+            logits = model(images, training=True)
+            loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+        return tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+
+    example = tf.zeros((1, 28, 28, 1)), tf.zeros(1, tf.int64)
+    return counted_in_graph(gradients.get_concrete_function(*example).graph)
+
+
+@EVERY_CHOICE
+class TestMultiplyAdds:
+    def test_of_the_whole_model(self, architecture, choice):
+        model = models.build(architecture)
+        counts = costs.step_multiply_adds(model, choice, "whole")
+        assert counts.drop(columns="layer").to_numpy().sum() == counted_in_step(model)
+
+    def test_of_parallel_layers(self, architecture, choice):
+        model = models.build(architecture)
+        counts = costs.step_multiply_adds(model, choice, "parallel")
+        expected = counted_in_step(splitting.parallel(model, choice))
+        assert counts.drop(columns="layer").to_numpy().sum() == expected
+
+    def test_a_mask_saves_nothing(self, architecture, choice):
+        model = models.build(architecture)
+        whole, mask = (costs.step_multiply_adds(model, choice, way) for way in ("whole", "mask"))
+        assert whole.equals(mask)
+
+    def test_the_selective_layer_saves_both_kinds_of_gradients(self, architecture, choice):
+        model = models.build(architecture)
+        whole, selective = (
+            costs.step_multiply_adds(model, choice, way).set_index("layer")
+            for way in ("whole", "selective")
+        )
+        for layer, chosen in zip(models.conv_layers(model), choice, strict=True):
+            weights = whole.loc[layer.name, "weight gradients"] * len(chosen) / layer.filters
+            assert selective.loc[layer.name, "weight gradients"] == weights
+        second = whole.loc["conv2", "input gradients"] * len(choice[0]) / model.layers[0].filters
+        assert selective.loc["conv2", "input gradients"] == second
+        assert (selective["forward"] == whole["forward"]).all()
+
+    def test_all_ways_agree_if_every_filter_trains(self, architecture, choice):
+        model = models.build(architecture)
+        everything = tuple(tuple(range(layer.filters)) for layer in models.conv_layers(model))
+        one, *others = (costs.step_multiply_adds(model, everything, way) for way in costs.WAYS)
+        assert all(one.equals(other) for other in others)
+
+    def test_without_trainable_filters_only_the_dense_layers_cost(self, architecture, choice):
+        model = models.build(architecture)
+        nothing = tuple(() for _ in choice)
+        for way in ("parallel", "selective"):
+            counts = costs.step_multiply_adds(model, nothing, way).set_index("layer")
+            assert counts.loc["dense1", "input gradients"] == 0
+            assert counts.loc["logits", "input gradients"] > 0
+            assert (counts.filter(like="conv", axis=0)["weight gradients"] == 0).all()
+
+
+def test_an_attack_needs_the_gradient_of_the_image():
+    model = models.build("shallow")
+
+    @tf.function
+    def gradient(images, labels):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(images))
+        return tape.gradient(loss, images)
+
+    example = tf.zeros((1, 28, 28, 1)), tf.zeros(1, tf.int64)
+    graph = gradient.get_concrete_function(*example).graph
+    assert costs.attack_multiply_adds(model) == counted_in_graph(graph)
+
+
+def test_bytes_of_weights_and_optimizer():
+    model, choice = models.build("base"), CHOICES["base"]
+    trainable = splitting.trainable_parameters(splitting.parallel(model, choice))
+    stored = {way: costs.step_bytes(model, choice, way) for way in costs.WAYS}
+    assert stored["whole"]["weights"] == 4 * 120_042
+    assert stored["whole"]["gradients and averages"] == 2 * 4 * 120_042
+    assert stored["selective"]["gradients and averages"] == 2 * 4 * trainable
+    assert stored["mask"]["weights"] == 4 * (120_042 + 832 + 18_496)
+
+
+def test_activations_grow_with_the_batch_and_parallel_layers_keep_more():
+    model, choice = models.build("base"), CHOICES["base"]
+    activations = {
+        way: costs.step_bytes(model, choice, way, batch=1)["activations"] for way in costs.WAYS
+    }
+    assert activations["selective"] < activations["whole"] < activations["parallel"]
+    twice = costs.step_bytes(model, choice, "whole", batch=2)["activations"]
+    assert twice == 2 * activations["whole"]
