@@ -50,3 +50,21 @@ def test_the_defence_works_under_the_papers_protocol():
     tuned = rows("table_09").query("model == 'base' and training == 'mixed'").set_index("test")
     assert (tuned.loc[["clean"], "value"] >= 0.985).all()
     assert (tuned.loc[["static"], "value"] >= 0.98).all()
+
+
+def test_the_ladder_was_climbed_for_base_and_dense_by_both_defences():
+    ladder = rows("ladder")
+    defended = ladder[ladder["model"].isin(["base", "dense"]) & (ladder["fraction"] < 1)]
+    for _, rungs in defended.groupby(["model", "defence"]):
+        assert {"static", "pgd", "restarts", "targeted", "apgd-ce"} <= set(rungs["rung"])
+        assert (rungs["images"] >= 1_000).all()
+        assert (rungs["worst case"].diff().dropna() <= 0).all()
+    assert set(zip(defended["model"], defended["defence"], strict=True)) == {
+        (model, attack) for model in ("base", "dense") for attack in ("fgsm", "pgd")
+    }
+
+
+def test_a_hardened_network_keeps_its_accuracy_under_every_attack():
+    ladder = rows("hardening_ladder").set_index("rung")
+    assert ladder.loc["clean", "accuracy"] >= 0.97
+    assert ladder["worst case"].min() >= 0.85
