@@ -20,7 +20,7 @@ from pydantic.dataclasses import dataclass
 from lib import attacks, data, hardening, models, survivors, training
 from lib.attacks import Attack, StaticSet
 from lib.cache import cached
-from lib.data import Images, Labels
+from lib.data import Images
 from lib.hardening import Hardening
 from lib.parameters import Count, Epsilon, Seed
 from lib.training import FineTuning
@@ -216,11 +216,6 @@ def _set_elsewhere(assault: Assault) -> StaticSet:
     return StaticSet(victim, Attack(method, assault.epsilon), "test")
 
 
-def _digits(model: Any, images: Images) -> Labels:
-    digits: Labels = survivors.predict_logits(model, images).argmax(axis=1)
-    return digits
-
-
 def _by_noise(model: Any, assault: Assault, split: data.Split) -> NDArray[np.bool_]:
     """Try uniform noise, and noise of full strength and random sign, in turn."""
     random = np.random.default_rng(_seed(assault))
@@ -243,7 +238,7 @@ def _still_right(
     if not len(left):
         return left
     attacks.check(split.images[left], images, epsilon)
-    right: NDArray[np.bool_] = _digits(model, images) == split.labels[left]
+    right: NDArray[np.bool_] = models.predict(model, images) == split.labels[left]
     return left[right]
 
 
@@ -267,7 +262,7 @@ def _called_by_others(model: Any) -> Callable[..., tf.Tensor]:
     """Return a model as other libraries call it."""
 
     def call(images: Any, training: bool = False) -> tf.Tensor:
-        return survivors.compiled(model)(tf.cast(images, tf.float32))
+        return models.compiled(model)(tf.cast(images, tf.float32))
 
     return call
 
@@ -276,7 +271,7 @@ def _called_by_others(model: Any) -> Callable[..., tf.Tensor]:
 def art_classifier(model: Any) -> Any:
     """Return a model as ART wants it: logits, without dropout."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # it misses PyTorch
+        warnings.simplefilter("ignore")  # it misses PyTorch, and tqdm misses widgets
         from art.estimators.classification import TensorFlowV2Classifier
     return TensorFlowV2Classifier(
         model=_called_by_others(model),
@@ -289,7 +284,7 @@ def art_classifier(model: Any) -> Any:
 
 def _art_attacks(model: Any, assault: Assault) -> Iterator[Any]:
     """Yield the attacks of ART that make up a rung, in the order in which they are run."""
-    classifier, budget = art_classifier(model), _budget(assault)
+    classifier, budget = art_classifier(models.stand_in(model)), _budget(assault)
     from art.attacks.evasion import AutoProjectedGradientDescent, SquareAttack
 
     common = {"norm": np.inf, "eps": float(assault.epsilon), "verbose": False}
@@ -333,7 +328,7 @@ def withstood(assault: Assault) -> NDArray[np.bool_]:
         attack is not attacked, and counts as not withstood.
     """
     model, split = model_of(assault.defence), test_images(assault)
-    verdict: NDArray[np.bool_] = _digits(model, split.images) == split.labels
+    verdict: NDArray[np.bool_] = models.predict(model, split.images) == split.labels
     rows = np.flatnonzero(verdict)
     if assault.rung == "clean" or assault.epsilon == 0 or not len(rows):
         return verdict
@@ -535,15 +530,15 @@ def l2_distances(attack: CarliniWagner) -> NDArray[np.float32]:
         initial_const=1.0,
     )
     _, images, _ = found(
-        TensorFlowModel(_called_by_others(model), bounds=(0, 1)),
+        TensorFlowModel(_called_by_others(models.stand_in(model)), bounds=(0, 1)),
         tf.constant(split.images),
         tf.constant(split.labels),
         epsilons=None,
     )
     images = images.numpy()
     distances = np.linalg.norm((images - split.images).reshape(len(split), -1), axis=1)
-    fooled = _digits(model, images) != split.labels
+    fooled = models.predict(model, images) != split.labels
     distances[~fooled] = np.inf
-    distances[_digits(model, split.images) != split.labels] = 0
+    distances[models.predict(model, split.images) != split.labels] = 0
     nearest: NDArray[np.float32] = distances.astype(np.float32)
     return nearest

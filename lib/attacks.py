@@ -144,7 +144,7 @@ def perturb(
     """
     if len(images) != len(labels):
         raise ValueError(f"{len(images)} images but {len(labels)} labels")
-    function = model_function(model, attack.loss_input)
+    function = model_function(models.stand_in(model), attack.loss_input)
     adversarial = np.empty_like(images)
     tf.random.set_seed(seed)
     starts = range(0, len(images), BATCH)

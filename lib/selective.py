@@ -44,17 +44,36 @@ def _activate(highest: tf.Tensor, bias: tf.Tensor, kept: tf.Tensor, scale: float
 
 
 @tf.function(jit_compile=True)
-def _before_pooling(
+def before_pooling(
     convolved: tf.Tensor,
     highest: tf.Tensor,
     bias: tf.Tensor,
     out: tf.Tensor,
     gradient: tf.Tensor,
     scale: float,
-    channels: tuple[int, ...],
+    channels: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Bring the gradient of some channels back through dropout, ReLU and pooling, in one loop."""
-    if len(channels) < out.shape[-1]:
+    """Bring the gradient back through dropout, ReLU and pooling, in one loop.
+
+    Parameters
+    ----------
+    convolved
+        What the convolution gave, without its bias.
+    highest
+        The same after pooling.
+    bias
+        Of the convolution.
+    out
+        After bias, ReLU and dropout.
+    gradient
+        Of ``out``.
+    scale
+        What dropout multiplied the units with that it kept.
+    channels
+        The channels wanted; all if ``None``. As a tensor, so that other channels, if they
+        are as many, need no other compilation.
+    """
+    if channels is not None:
         convolved, highest, bias, out, gradient = (
             tf.gather(part, channels, axis=-1) for part in (convolved, highest, bias, out, gradient)
         )
@@ -97,7 +116,7 @@ def _shift_and_add(products: tf.Tensor) -> tf.Tensor:
     )
 
 
-def _input_gradient(kernel: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+def input_gradient(kernel: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
     """Return the gradient of a convolution's input, by the way that is faster for its shape."""
     rows, columns = gradient.shape[1:3]
     size, _, channels, count = kernel.shape
@@ -193,19 +212,23 @@ class SelectiveConv2D(keras.layers.Layer):
             highest = tf.nn.max_pool2d(convolved, 2, 2, "VALID")
             out = _activate(highest, bias, keep(seed, tf.shape(highest), rate), scale)
 
-            def before_pooling(gradient: tf.Tensor, channels: tuple[int, ...]) -> tf.Tensor:
-                return _before_pooling(convolved, highest, bias, out, gradient, scale, channels)
+            def of_filters(gradient: tf.Tensor, *channels: tf.Tensor) -> tf.Tensor:
+                return before_pooling(convolved, highest, bias, out, gradient, scale, *channels)
 
             def backward(gradient: tf.Tensor) -> Gradients:
                 of_maps = tf.zeros_like(maps)
                 if self.needed:
-                    everything = before_pooling(gradient, tuple(range(out.shape[-1])))
-                    of_needed = _input_gradient(tf.gather(kernel, self.needed, axis=2), everything)
+                    everything = of_filters(gradient)
+                    of_needed = input_gradient(tf.gather(kernel, self.needed, axis=2), everything)
                     of_maps = _spread(of_needed, self.needed, maps.shape[-1])
                 of_kernel = tf.zeros_like(dominant_kernel)
                 of_bias = tf.zeros_like(dominant_bias)
                 if self.chosen:
-                    of_chosen = before_pooling(gradient, self.chosen)
+                    of_chosen = (
+                        of_filters(gradient)
+                        if len(self.chosen) == out.shape[-1]
+                        else of_filters(gradient, tf.constant(self.chosen))
+                    )
                     of_bias = tf.reduce_sum(of_chosen, (0, 1, 2))
                     of_kernel = tf.raw_ops.Conv2DBackpropFilter(
                         input=maps,

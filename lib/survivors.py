@@ -52,11 +52,8 @@ def _block(maps: tf.Tensor, convolution: keras.layers.Conv2D) -> tf.Tensor:
         out = tf.nn.relu(tf.nn.bias_add(highest, bias))
 
         def backward(gradient: tf.Tensor) -> tf.Tensor:
-            every = tuple(range(convolution.filters))
-            gradient = selective._before_pooling(
-                convolved, highest, bias, out, gradient, 1.0, every
-            )
-            return selective._input_gradient(kernel, gradient)
+            gradient = selective.before_pooling(convolved, highest, bias, out, gradient, 1.0)
+            return selective.input_gradient(kernel, gradient)
 
         return out, backward
 
@@ -84,29 +81,6 @@ def logits(model: Any, images: tf.Tensor) -> tf.Tensor:
         else:
             maps = layers.pop(0)(maps, training=False)
     return maps
-
-
-@lru_cache(maxsize=64)
-def compiled(model: Any) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Return the function from images to a model's logits, traced once for batches of any size."""
-    shape = (None, *model.input_shape[1:])
-    function: Callable[[tf.Tensor], tf.Tensor] = tf.function(
-        attacks.model_function(model), input_signature=[tf.TensorSpec(shape, tf.float32)]
-    )
-    return function
-
-
-def predict_logits(model: Any, images: Images) -> NDArray[np.float32]:
-    """Return the logits of a data set, shape ``(images, 10)``, with dropout off.
-
-    Keras's own ``predict`` sets up a data pipeline in every call, which takes longer than the few
-    images that are left after a while.
-    """
-    found = np.empty((len(images), data.CLASSES), np.float32)
-    for first in range(0, len(images), models.PREDICTION_BATCH):
-        rows = slice(first, first + models.PREDICTION_BATCH)
-        found[rows] = compiled(model)(tf.constant(images[rows])).numpy()
-    return found
 
 
 @lru_cache(maxsize=64)
@@ -177,7 +151,7 @@ def _hardest_first(model: Any, images: Images, labels: Labels) -> NDArray[np.int
     The last slots in use then hold images that are soon fooled, so few steps are spent on a
     batch that is nearly empty.
     """
-    found = predict_logits(model, images)
+    found = models.predict_logits(model, images)
     rows = np.arange(len(found))
     own = found[rows, labels]
     found[rows, labels] = -np.inf
@@ -237,7 +211,7 @@ def robust(
     steps = 1 if single else attack.steps
     step_size = attack.epsilon if single else min(attack.step_size, attack.epsilon)
     budget = tf.constant(attack.epsilon, tf.float32), tf.constant(step_size, tf.float32)
-    step = stepper(model, attack.loss_input)
+    step = stepper(models.stand_in(model), attack.loss_input)
     attempts = restarts * (data.CLASSES - 1 if targeted else 1)
 
     withstood = np.ones(len(images), np.bool_)

@@ -189,7 +189,7 @@ class TestTraps:
         np.testing.assert_array_equal(again, expected)
 
     def test_a_model_is_traced_once(self, split):
-        model = tiny_model()
+        model = tiny_model(dropout=0.125)  # a shape that no other test has
         before = traces()
         for attack in (PGD, RANDOM_PGD, FGSM, Attack("fgsm", 0.1), Attack("pgd", 0.1, 0.02, 3)):
             for count in (64, 33, 7):
@@ -198,11 +198,25 @@ class TestTraps:
         assert traces() - before == 1
 
     def test_targeting_is_traced_once_more(self, split):
-        model = tiny_model()
+        model = tiny_model(dropout=0.375)
         before = traces()
         for targeted in (False, True, False, True):
             attacks.perturb(model, FGSM, split.images, split.labels, targeted=targeted)
         assert traces() - before == 2
+
+    def test_networks_of_one_shape_share_what_is_traced_and_nothing_else(self, split):
+        one, other = tiny_model(dropout=0.4375), models.build("shallow", dropout=0.4375)
+        expected = [
+            attacks.perturb(
+                keras.Model(model.inputs, model.outputs), FGSM, split.images, split.labels
+            )
+            for model in (one, other)
+        ]
+        before = traces()
+        found = [attacks.perturb(model, FGSM, split.images, split.labels) for model in (one, other)]
+        assert traces() - before == 1
+        np.testing.assert_array_equal(found, expected)
+        assert np.abs(found[0] - found[1]).max() > 0
 
     def test_equal_models_have_functions_of_their_own(self):
         one, other = tiny_model(), tiny_model()
