@@ -574,7 +574,7 @@ def measure(
 
 def write(measured: dict[str, Any], path: Path = RECORD) -> None:
     """Write what was measured: the whole file, or the old one stays."""
-    results._write(path, json.dumps(measured, indent=1) + "\n")
+    results.write(path, json.dumps(measured, indent=1) + "\n")
 
 
 def recorded(path: Path = RECORD) -> dict[str, Any] | None:

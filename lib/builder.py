@@ -12,7 +12,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -24,6 +26,8 @@ import nbformat
 import yaml
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+from jupyter_core.paths import jupyter_runtime_dir
 from papermill import PapermillExecutionError, execute_notebook, inspect_notebook
 from pydantic import TypeAdapter, ValidationError
 from traitlets import default
@@ -36,6 +40,9 @@ DRAWING_PACKAGES = ("papermill", "ipykernel", "matplotlib", "seaborn", "pandas")
 
 OnCell = Callable[[int, int], None]
 """Called with the number of the cell that starts, and how many there are."""
+
+_kernels: list["subprocess.Popen[bytes]"] = []
+"""The kernels that were started, ended ones among them."""
 
 
 class RefusedError(ValueError):
@@ -158,6 +165,16 @@ class Chapter:
             )
             for line in found
         }
+
+    @cached_property
+    def reads_this_run(self) -> bool:
+        """Whether it shows what earlier chapters of the same run computed."""
+        return any("this_run(" in cell.source for cell in self.notebook.cells)
+
+    @property
+    def runs_alone(self) -> bool:
+        """Whether it measures time, or reads what all chapters before it computed."""
+        return self.reads_this_run or "timing" in self.modules()
 
     def modules(self) -> set[str]:
         """Return the modules of ``lib`` that the chapter imports by name.
@@ -357,7 +374,7 @@ class Run:
 
     def _read(self, saved: Iterable[str]) -> dict[str, str]:
         """Return what earlier chapters of this run saved, if the chapter asks for it."""
-        if not any("this_run(" in cell.source for cell in self.chapter.notebook.cells):
+        if not self.chapter.reads_this_run:
             return {}
         found = _contents(self.results, "*.csv")
         return {name: content for name, content in found.items() if name not in saved}
@@ -388,10 +405,9 @@ class Run:
                 self.unfinished,
                 parameters=dict(self.values),
                 kernel_name="python3",
-                cwd=self.book.root,
                 progress_bar=False,
                 kernel_manager_class=_kernel_manager(
-                    {"LIB_RESULTS": str(self.results), "LIB_PRESET": self.preset}
+                    self.book.root, {"LIB_RESULTS": str(self.results), "LIB_PRESET": self.preset}
                 ),
                 on_cell_start=started,
             )
@@ -402,6 +418,8 @@ class Run:
         if not _is_whole(notebook):
             raise self._failure(cell, total, "not every cell was executed without an error")
 
+        # Chapters side by side save into the same folder: which file is whose counts only for
+        # one that reads them, and it runs alone.
         saved = [name for name, time in _times(self.results).items() if before.get(name) != time]
         notebook.metadata["run"] = {
             "digest": digest,
@@ -421,6 +439,62 @@ class Run:
         )
 
 
+def execute_all(
+    runs: Sequence[Run],
+    *,
+    progress: Callable[[Run], AbstractContextManager[OnCell]],
+    unchanged: Callable[[Run], object],
+    jobs: int,
+) -> None:
+    """Execute the chapters that have changed, some of them side by side.
+
+    What two of them need is computed by one while the other waits (:mod:`lib.cache`).
+
+    Parameters
+    ----------
+    runs
+        The chapters in the book's order, in which they start. One that runs alone waits for all
+        before it, and all after it wait for it.
+    progress
+        Told when a chapter begins and ends; it gives what is called at each cell.
+    unchanged
+        Told of a chapter that is not executed again.
+    jobs
+        How many run at once.
+
+    Raises
+    ------
+    ExecutionError
+        A chapter failed. Those that ran beside it were stopped, and none has started since.
+    """
+
+    def execute(one: Run) -> None:
+        with progress(one) as on_cell:
+            one.execute(on_cell)
+
+    groups: list[list[Run]] = []
+    for one in runs:
+        if one.chapter.runs_alone or not groups or groups[-1][-1].chapter.runs_alone:
+            groups.append([])
+        groups[-1].append(one)
+    for group in groups:
+        # Asked before each group: what earlier chapters saved may have changed.
+        current = [one for one in group if one.is_current]
+        for one in current:
+            unchanged(one)
+        with ThreadPoolExecutor(jobs) as pool:
+            futures = [pool.submit(execute, one) for one in group if one not in current]
+            try:
+                ended, _ = wait(futures, return_when=FIRST_EXCEPTION)
+                for future in ended:
+                    future.result()
+            except BaseException:  # Ctrl-C too
+                pool.shutdown(wait=False, cancel_futures=True)
+                for kernel in _kernels:
+                    kernel.kill()
+                raise
+
+
 def _is_whole(notebook: nbformat.NotebookNode) -> bool:
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     return all(
@@ -429,7 +503,7 @@ def _is_whole(notebook: nbformat.NotebookNode) -> bool:
     )
 
 
-def _kernel_manager(environment: Mapping[str, str]) -> type[AsyncKernelManager]:
+def _kernel_manager(folder: Path, environment: Mapping[str, str]) -> type[AsyncKernelManager]:
     """Return a manager whose kernel is this Python, whatever else is installed as python3."""
 
     class ThisPython(AsyncKernelManager):
@@ -438,10 +512,21 @@ def _kernel_manager(environment: Mapping[str, str]) -> type[AsyncKernelManager]:
             # Others on the machine could read a TCP port. Windows has nothing else.
             return "tcp" if os.name == "nt" else "ipc"
 
+        def _ip_default(self) -> str:
+            # Else the sockets have the same names, in whatever folder a process is in.
+            if self.transport == "ipc":
+                private = Path(jupyter_runtime_dir())
+                private.mkdir(mode=0o700, parents=True, exist_ok=True)
+                return str(private / f"{self.kernel_id}-ipc")
+            return super()._ip_default()
+
         # The base class declares a plain function where it has a coroutine.
         async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
+            options["cwd"] = str(folder)  # papermill would change the whole process's folder
             # What cells print is in the notebook; this is the kernel talking about itself.
             await super().start_kernel(stderr=subprocess.DEVNULL, **options)
+            assert isinstance(self.provisioner, LocalProvisioner) and self.provisioner.process
+            _kernels.append(self.provisioner.process)
 
         @property
         def kernel_spec(self) -> KernelSpec:

@@ -11,12 +11,14 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
+from filelock import FileLock, Timeout
 from joblib import Memory
 
 from lib import provenance
@@ -31,9 +33,31 @@ def folder() -> Path:
     return Path(os.environ.get("LIB_CACHE", default))
 
 
+def lock(name: str) -> FileLock:
+    """Return a lock that one process at a time holds, and that ends with its process."""
+    path = folder() / "locks" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path)
+
+
 def _report(line: str) -> None:
     # The site drops what goes to stderr; a terminal and the builder's log show it.
     print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _no_other_process(digest: str, experiment: object) -> Iterator[None]:
+    """Wait while another process computes the same experiment: its result is then stored."""
+    turn = lock(digest)
+    try:
+        turn.acquire(timeout=0)
+    except Timeout:
+        _report(f"computed elsewhere    {experiment}")
+        turn.acquire()
+    try:
+        yield
+    finally:
+        turn.release()
 
 
 def _compute(function: Callable[[Any], Any], experiment: Any, key: str) -> Any:
@@ -89,7 +113,10 @@ def cached(function: Callable[[E], R]) -> Callable[[E], R]:
             warnings.simplefilter("ignore", UserWarning)
             if stored.check_call_in_cache(function, experiment, digest):
                 _report(f"from the cache        {experiment}")
-            result: R = stored(function, experiment, digest)
+                result: R = stored(function, experiment, digest)
+            else:
+                with _no_other_process(digest, experiment):
+                    result = stored(function, experiment, digest)
         return result
 
     return recalled

@@ -1,5 +1,7 @@
 """The command line: ``python -m lib build``, ``run``, ``list`` and ``bench``."""
 
+import os
+import shutil
 import sys
 import threading
 import time
@@ -14,7 +16,16 @@ import click
 import yaml
 
 from lib import provenance, site
-from lib.builder import DEFAULT_PRESET, Book, ExecutionError, OnCell, RefusedError, Run, settings
+from lib.builder import (
+    DEFAULT_PRESET,
+    Book,
+    ExecutionError,
+    OnCell,
+    RefusedError,
+    Run,
+    execute_all,
+    settings,
+)
 
 P = ParamSpec("P")
 
@@ -73,6 +84,13 @@ def main(context: click.Context) -> None:
 @preset_option
 @values_option
 @click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=min(2, os.cpu_count() or 1),
+    show_default=True,
+    help="How many chapters run side by side; each takes up to 1.5 GB of memory.",
+)
+@click.option(
     "--record", is_flag=True, help="Keep the computed numbers in book/results, as the site quotes."
 )
 @click.pass_obj
@@ -82,6 +100,7 @@ def build(
     chapters: tuple[str, ...],
     preset: str,
     given: tuple[tuple[str, str], ...],
+    jobs: int,
     record: bool,
 ) -> None:
     """Run CHAPTERS (default: all) and render the site to _build/html.
@@ -98,9 +117,14 @@ def build(
         Run(book, chapter, parameters[name], executed / f"{name}.ipynb", results, preset)
         for name, chapter in book.chapters.items()
     ]
-    for one in runs:
-        if one.chapter in chosen:
-            _execute_if_changed(one)
+    board = _Board()
+    with board:
+        execute_all(
+            [one for one in runs if one.chapter in chosen],
+            progress=lambda one: board.line(one.chapter.name),
+            unchanged=lambda one: board.say(f"{one.chapter.name}: unchanged, not run again"),
+            jobs=jobs,
+        )
     shown = [one for one in runs if one.is_current]
     for one in runs:
         if one not in shown:
@@ -121,7 +145,7 @@ def run(book: Book, chapter: str, preset: str, given: tuple[tuple[str, str], ...
     values = settings([chosen], book.preset(preset), _parsed(given))[chosen.name]
     target = book.build / "run" / f"{chosen.name}.ipynb"
     one = Run(book, chosen, values, target, book.build / "results" / "run", preset)
-    with _progress(chosen.name) as on_cell:
+    with _Board() as board, board.line(chosen.name) as on_cell:
         one.execute(on_cell)
     click.echo(target)
 
@@ -180,41 +204,57 @@ def _parsed(given: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     return values
 
 
-def _execute_if_changed(run: Run) -> None:
-    if run.is_current:
-        click.echo(f"{run.chapter.name}: unchanged, not run again")
-        return
-    with _progress(run.chapter.name) as on_cell:
-        run.execute(on_cell)
+class _Board:
+    """Shows chapters, cells and seconds: in place on a terminal, else at the ends."""
 
+    def __init__(self) -> None:
+        self._at: dict[str, tuple[str, float]] = {}  # where each is, and since when it runs
+        self._closed = threading.Event()
+        self._drawn_by = threading.Thread(target=self._draw, daemon=True)
+        self._writing = threading.Lock()
+        self._on_terminal = sys.stdout.isatty()
 
-@contextmanager
-def _progress(chapter: str) -> Iterator[OnCell]:
-    """Show the chapter, the cell and the seconds: in place on a terminal, else at the ends."""
-    started = time.monotonic()
-    at = "starting"
-    done = threading.Event()
+    def __enter__(self) -> "_Board":
+        if self._on_terminal:
+            self._drawn_by.start()
+        return self
 
-    def on_cell(number: int, total: int) -> None:
-        nonlocal at
-        at = f"cell {number} of {total}"
-
-    def draw() -> None:
-        while not done.wait(0.5):
-            elapsed = time.monotonic() - started
-            click.echo(f"\r\033[K{chapter}: {at}, {elapsed:.0f} s", nl=False)
-
-    on_terminal = sys.stdout.isatty()
-    line = threading.Thread(target=draw, daemon=True)
-    if on_terminal:
-        line.start()
-    else:
-        click.echo(f"{chapter}: running")
-    try:
-        yield on_cell
-    finally:
-        done.set()
-        if on_terminal:
-            line.join()
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        if self._on_terminal:
+            self._drawn_by.join()
             click.echo("\r\033[K", nl=False)
-    click.echo(f"{chapter}: done in {time.monotonic() - started:.0f} s")
+
+    def _draw(self) -> None:
+        while not self._closed.wait(0.5):
+            with self._writing:
+                now = time.monotonic()
+                line = "   ".join(
+                    f"{name}: {at}, {now - started:.0f} s"
+                    for name, (at, started) in list(self._at.items())
+                )
+                # A longer line would not be overwritten.
+                width = shutil.get_terminal_size().columns - 1
+                click.echo(f"\r\033[K{line[:width]}", nl=False)
+
+    def say(self, text: str) -> None:
+        """Write a line that stays."""
+        with self._writing:
+            click.echo(("\r\033[K" if self._on_terminal else "") + text)
+
+    @contextmanager
+    def line(self, chapter: str) -> Iterator[OnCell]:
+        """Show one chapter, as long as it runs."""
+        started = time.monotonic()
+
+        def on_cell(number: int, total: int) -> None:
+            self._at[chapter] = f"cell {number} of {total}", started
+
+        self._at[chapter] = "starting", started
+        if not self._on_terminal:
+            self.say(f"{chapter}: running")
+        try:
+            yield on_cell
+        finally:
+            del self._at[chapter]
+        self.say(f"{chapter}: done in {time.monotonic() - started:.0f} s")

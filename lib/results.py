@@ -18,7 +18,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 from scipy import special  # type: ignore[import-untyped]
 
-from lib import paper, provenance
+from lib import cache, paper, provenance
 
 FULL_SCALE = provenance.PACKAGE.parent / "book" / "results"
 """Where the results of the full-scale run are kept."""
@@ -36,7 +36,7 @@ def folder() -> Path:
     return Path(os.environ.get("LIB_RESULTS", default))
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Write a whole file or leave the old one as it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
@@ -94,11 +94,12 @@ def save(name: str, frame: pd.DataFrame, *, code: str | None = None) -> Path:
     if not re.fullmatch(r"[a-z0-9_]+", name):
         raise ValueError(f"a result's name has small letters, digits and underscores, not {name!r}")
     path = folder() / f"{name}.csv"
-    _write(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    write(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     record = folder() / "provenance.json"
-    origins = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-    origins[name] = _origin(frame, code)
-    _write(record, json.dumps(origins, indent=2, sort_keys=True) + "\n")
+    with cache.lock("results"):  # chapters run side by side
+        origins = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+        origins[name] = _origin(frame, code)
+        write(record, json.dumps(origins, indent=2, sort_keys=True) + "\n")
     return path
 
 

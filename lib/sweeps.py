@@ -157,8 +157,8 @@ def run(
         Decorated with :func:`lib.cache.cached`: finished units are kept, so that a sweep that is
         stopped goes on where it was.
     experiments
-        One unit of work each. Units must not need each other's results: two that
-        need the same third one compute it twice when they run at the same time.
+        One unit of work each. What several units need is computed by the first of them while
+        the others wait, if they share a cache.
     cluster
         Address of a Dask scheduler, as ``tcp://host:8786``. Lost workers are replaced by the
         others. Empty: this machine.

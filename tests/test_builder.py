@@ -225,6 +225,62 @@ class TestWhatDeterminesAChapter:
         assert Chapter(path).modules() == {"parameters", "data"}
 
 
+class TestSideBySide:
+    MEET = """\
+    import os, time
+    from pathlib import Path
+    Path({here!r}).touch()
+    end = time.monotonic() + 30
+    while not Path({other!r}).exists():
+        assert time.monotonic() < end, "the other one does not run"
+        time.sleep(0.05)
+    """
+
+    def test_two_chapters_run_at_once(self, new_book: Callable[..., Book]) -> None:
+        book = new_book(self.MEET.format(here="one", other="two"))
+        write_chapter(book, "02_tiny", self.MEET.format(here="two", other="one"))
+        result = invoke(book, "build", "--jobs", "2")
+        assert result.exit_code == 0, result.output
+
+    @pytest.mark.parametrize(
+        "cell", ["from lib import timing", "def this_run(name):\n    return name"]
+    )
+    def test_who_measures_or_reads_the_others_runs_alone(
+        self, new_book: Callable[..., Book], cell: str
+    ) -> None:
+        took = "import time; began = time.time(); time.sleep(1); print(began, time.time())"
+        book = new_book(took)
+        write_chapter(book, "02_alone", took, cell)
+        write_chapter(book, "03_after", took)
+        assert invoke(book, "build", "--jobs", "3").exit_code == 0
+        executed = book.build / "executed" / "classroom"
+        times = [
+            float(moment)
+            for name in book.chapters
+            for moment in printed(executed / f"{name}.ipynb").split()
+        ]
+        assert times == sorted(times)
+
+    def test_a_failure_stops_the_others(self, new_book: Callable[..., Book]) -> None:
+        begun = "import os, time\nfrom pathlib import Path\n"
+        book = new_book(
+            begun + "while not Path('pid').exists(): time.sleep(0.05)", "raise ValueError('no')"
+        )
+        write_chapter(
+            book,
+            "02_tiny",
+            begun + "Path('part').write_text(str(os.getpid()))\nos.rename('part', 'pid')",
+            "time.sleep(300)",
+        )
+        write_chapter(book, "03_tiny", "Path('never').touch()")
+        result = invoke(book, "build", "--jobs", "2")
+        assert result.exit_code == 1
+        assert "01_tiny failed in cell 5 of 5: ValueError: no" in result.stderr
+        _wait_until(lambda: not _is_alive(int((book.root / "pid").read_text())))
+        assert not (book.build / "executed").exists()
+        assert not (book.root / "never").exists()
+
+
 class TestFailures:
     @pytest.mark.parametrize(
         ("cell", "reason"),

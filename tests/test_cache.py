@@ -1,5 +1,8 @@
 """A result is computed once, shared by equal experiments, and never stale or damaged."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -79,6 +82,32 @@ class TestSharing:
         assert draw(other)["experiment"] == str(other)
         assert calls == [Experiment(), other]
         assert draw(Experiment())["values"][0] == 1  # and the first one is still there
+
+    def test_who_needs_what_another_computes_waits_for_it(self, calls, capsys):
+        begun = threading.Event()
+
+        def slow(experiment):
+            calls.append(experiment)
+            begun.set()
+            time.sleep(0.5)
+            return len(calls)
+
+        stored = cache.cached(of_the_package(slow))
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(stored, Experiment())
+            assert begun.wait(10)
+            second = pool.submit(stored, Experiment())
+            assert (first.result(), second.result()) == (1, 1)
+        assert "computed elsewhere" in capsys.readouterr().err
+
+    def test_a_failure_leaves_nobody_waiting(self, calls):
+        def fail(experiment):
+            raise ValueError(experiment.name)
+
+        failing = cache.cached(of_the_package(fail))
+        for _ in range(2):
+            with pytest.raises(ValueError, match="base"):
+                failing(Experiment())
 
     def test_two_functions_of_one_stage_do_not_share(self, draw):
         @cache.cached
