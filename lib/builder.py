@@ -174,7 +174,7 @@ class Chapter:
     @property
     def runs_alone(self) -> bool:
         """Whether it measures time, or reads what all chapters before it computed."""
-        return self.reads_this_run or "timing" in self.modules()
+        return self.reads_this_run or "timing" in provenance.code_closure(self.modules())
 
     def modules(self) -> set[str]:
         """Return the modules of ``lib`` that the chapter imports by name.

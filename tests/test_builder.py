@@ -243,7 +243,7 @@ class TestSideBySide:
         assert result.exit_code == 0, result.output
 
     @pytest.mark.parametrize(
-        "cell", ["from lib import timing", "def this_run(name):\n    return name"]
+        "cell", ["from lib import bench", "def this_run(name):\n    return name"]
     )
     def test_who_measures_or_reads_the_others_runs_alone(
         self, new_book: Callable[..., Book], cell: str
