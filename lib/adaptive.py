@@ -119,6 +119,22 @@ BUDGETS: dict[Rung, Budget] = {
 """Where a rung's default differs from that of :class:`Budget`."""
 
 
+def patient_budgets(
+    epsilon: Epsilon, steps: Count, restarts: Count, queries: Count
+) -> dict[Rung, Budget]:
+    """Return the budgets of the attackers that are not plain PGD, by rung.
+
+    All steps of PGD together cross the ball, and more.
+    """
+    step_size = max(Budget().step_size, 2.5 * epsilon / steps)
+    return {
+        "square": Budget(queries=queries),
+        "restarts": Budget(steps=steps, step_size=step_size, restarts=restarts),
+        "apgd-ce": Budget(steps=steps),
+        "apgd-dlr": Budget(steps=steps),
+    }
+
+
 @dataclass(frozen=True)
 class Assault:
     """One rung against one defence.

@@ -12,7 +12,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
-from lib import data, models
+from lib import data, fused, models
 from lib.cache import cached
 from lib.data import Images, Labels
 from lib.parameters import Count, Epsilon, Method, Seed
@@ -71,10 +71,10 @@ def model_function(model: Any, loss_input: str = "logits") -> Callable[[tf.Tenso
     """
 
     def logits(images: tf.Tensor) -> tf.Tensor:
-        return model(images, training=False)
+        return fused.logits(model, images)
 
     def probabilities(images: tf.Tensor) -> tf.Tensor:
-        return tf.nn.softmax(model(images, training=False))
+        return tf.nn.softmax(fused.logits(model, images))
 
     return {"logits": logits, "probabilities": probabilities}[loss_input]
 

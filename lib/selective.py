@@ -2,8 +2,8 @@
 
 The mathematics is that of the paper's two parallel layers (its section 3.5 and Fig. 7), as one
 convolution forward and, backward, what the trainable filters need and no more. The loops
-between the convolutions are fused: a profile showed that TensorFlow's gradient of max-pooling
-and the random numbers of dropout took more than half of a training step on a CPU.
+between the convolutions are fused (:mod:`lib.fused`), and dropout draws few random numbers: a
+profile showed that these took more than half of a training step on a CPU.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+
+from lib import fused
 
 Gradients = list[tf.Tensor | None]
 
@@ -35,102 +37,6 @@ def keep(seed: tf.Tensor, shape: tf.Tensor, rate: float) -> tf.Tensor:
     words = tf.random.stateless_uniform([(count + 3) // 4], seed, None, None, tf.uint32)
     drawn = tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:count]
     return tf.reshape(drawn, shape) >= round(rate * DROPOUT_LEVELS)
-
-
-@tf.function(jit_compile=True)
-def _activate(highest: tf.Tensor, bias: tf.Tensor, kept: tf.Tensor, scale: float) -> tf.Tensor:
-    """Add the bias, apply ReLU, then dropout, in one loop."""
-    return tf.where(kept, tf.nn.relu(highest + bias) * scale, 0.0)
-
-
-@tf.function(jit_compile=True)
-def before_pooling(
-    convolved: tf.Tensor,
-    highest: tf.Tensor,
-    bias: tf.Tensor,
-    out: tf.Tensor,
-    gradient: tf.Tensor,
-    scale: float,
-    channels: tf.Tensor | None = None,
-) -> tf.Tensor:
-    """Bring the gradient back through dropout, ReLU and pooling, in one loop.
-
-    Parameters
-    ----------
-    convolved
-        What the convolution gave, without its bias.
-    highest
-        The same after pooling.
-    bias
-        Of the convolution.
-    out
-        After bias, ReLU and dropout.
-    gradient
-        Of ``out``.
-    scale
-        What dropout multiplied the units with that it kept.
-    channels
-        The channels wanted; all if ``None``. As a tensor, so that other channels, if they
-        are as many, need no other compilation.
-    """
-    if channels is not None:
-        convolved, highest, bias, out, gradient = (
-            tf.gather(part, channels, axis=-1) for part in (convolved, highest, bias, out, gradient)
-        )
-    gradient = tf.where(out > 0, gradient * scale, 0.0)
-    rows, columns, count = (int(size) for size in highest.shape[1:])
-    # Values may become equal by adding the bias, and of equal values the first one counts.
-    highest += bias
-    whole = convolved[:, : 2 * rows, : 2 * columns] + bias
-    blocks = tf.reshape(whole, (-1, rows, 2, columns, 2, count))
-    shares = []
-    for row, column in ((0, 0), (0, 1), (1, 0)):
-        share = tf.where(blocks[:, :, row, :, column] == highest, gradient, 0.0)
-        gradient -= share
-        shares.append(share)
-    shares.append(gradient)
-    pairs = [tf.stack(shares[:2], axis=3), tf.stack(shares[2:], axis=3)]
-    unpooled = tf.reshape(tf.stack(pairs, axis=2), (-1, 2 * rows, 2 * columns, count))
-    left_out = [
-        size - 2 * half for size, half in zip(convolved.shape[1:3], (rows, columns), strict=True)
-    ]
-    return tf.pad(unpooled, [[0, 0], [0, left_out[0]], [0, left_out[1]], [0, 0]])
-
-
-@tf.function(jit_compile=True)
-def _shift_and_add(products: tf.Tensor) -> tf.Tensor:
-    """Add up, at each place, what the places around it send there, in one loop.
-
-    ``products`` has the shape ``(batch, rows, columns, k, k, channels)`` for ``k x k`` weights.
-    """
-    _, rows, columns, size, _, _ = products.shape
-    edge = [size // 2, size // 2]
-    padded = tf.pad(products, [[0, 0], edge, edge, [0, 0], [0, 0], [0, 0]])
-    last = size - 1
-    return tf.add_n(
-        [
-            padded[:, last - i : last - i + rows, last - j : last - j + columns, i, j]
-            for i in range(size)
-            for j in range(size)
-        ]
-    )
-
-
-def input_gradient(kernel: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
-    """Return the gradient of a convolution's input, by the way that is faster for its shape."""
-    rows, columns = gradient.shape[1:3]
-    size, _, channels, count = kernel.shape
-    if size * size * channels < 2 * count:  # one matrix product, and little to add up
-        weights = tf.reshape(tf.transpose(kernel, (3, 0, 1, 2)), (count, -1))
-        products = tf.matmul(tf.reshape(gradient, (-1, count)), weights)
-        return _shift_and_add(tf.reshape(products, (-1, rows, columns, size, size, channels)))
-    return tf.raw_ops.Conv2DBackpropInput(
-        input_sizes=[tf.shape(gradient)[0], rows, columns, channels],
-        filter=kernel,
-        out_backprop=gradient,
-        strides=[1, 1, 1, 1],
-        padding="SAME",
-    )
 
 
 class SelectiveConv2D(keras.layers.Layer):
@@ -187,10 +93,7 @@ class SelectiveConv2D(keras.layers.Layer):
             return self._operation(seed)(
                 maps, kernel, bias, self.dominant_kernel, self.dominant_bias
             )
-        # Bias and ReLU keep the order of values, so they may follow the pooling, where they
-        # have a quarter of the work.
-        highest = tf.nn.max_pool2d(tf.nn.conv2d(maps, kernel, 1, "SAME"), 2, 2, "VALID")
-        return tf.nn.relu(tf.nn.bias_add(highest, bias))
+        return fused.block(maps, kernel, bias)
 
     def _in_order(self, dominant: Any, frozen: Any) -> tf.Tensor:
         parts = tf.concat([tf.convert_to_tensor(dominant), tf.convert_to_tensor(frozen)], axis=-1)
@@ -210,16 +113,20 @@ class SelectiveConv2D(keras.layers.Layer):
         ) -> tuple[tf.Tensor, Callable[..., Gradients]]:
             convolved = tf.nn.conv2d(maps, kernel, 1, "SAME")
             highest = tf.nn.max_pool2d(convolved, 2, 2, "VALID")
-            out = _activate(highest, bias, keep(seed, tf.shape(highest), rate), scale)
+            out = fused.activate(highest, bias, keep(seed, tf.shape(highest), rate), scale)
 
             def of_filters(gradient: tf.Tensor, *channels: tf.Tensor) -> tf.Tensor:
-                return before_pooling(convolved, highest, bias, out, gradient, scale, *channels)
+                return fused.before_pooling(
+                    convolved, highest, bias, out, gradient, scale, *channels
+                )
 
             def backward(gradient: tf.Tensor) -> Gradients:
                 of_maps = tf.zeros_like(maps)
                 if self.needed:
                     everything = of_filters(gradient)
-                    of_needed = input_gradient(tf.gather(kernel, self.needed, axis=2), everything)
+                    of_needed = fused.input_gradient(
+                        tf.gather(kernel, self.needed, axis=2), everything
+                    )
                     of_maps = _spread(of_needed, self.needed, maps.shape[-1])
                 of_kernel = tf.zeros_like(dominant_kernel)
                 of_bias = tf.zeros_like(dominant_bias)

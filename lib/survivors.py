@@ -10,13 +10,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lib import attacks, data, models, selective
+from lib import attacks, data, fused, models
 from lib.attacks import Attack
 from lib.data import Images, Labels
 from lib.parameters import Count, Seed
@@ -24,63 +23,6 @@ from lib.parameters import Count, Seed
 Step = Callable[..., tuple[tf.Tensor, tf.Tensor]]
 
 EMPTY = -1
-
-
-def _is_block(convolution: Any, pooling: Any, dropout: Any) -> bool:
-    """Tell whether three layers are a block of :func:`lib.models.build`."""
-    return (
-        isinstance(convolution, keras.layers.Conv2D)
-        and isinstance(pooling, keras.layers.MaxPooling2D)
-        and isinstance(dropout, keras.layers.Dropout)
-        and convolution.activation is keras.activations.relu
-        and (convolution.padding, convolution.strides) == ("same", (1, 1))
-        and (pooling.pool_size, pooling.strides) == ((2, 2), (2, 2))
-    )
-
-
-def _block(maps: tf.Tensor, convolution: keras.layers.Conv2D) -> tf.Tensor:
-    """Compute convolution, ReLU and pooling, with one fused loop on the way back.
-
-    TensorFlow's own gradient of max-pooling takes longer than that of the convolution.
-    """
-    kernel, bias = tf.convert_to_tensor(convolution.kernel), tf.convert_to_tensor(convolution.bias)
-
-    @tf.custom_gradient
-    def convolve_and_pool(maps: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        convolved = tf.nn.conv2d(maps, kernel, 1, "SAME")
-        highest = tf.nn.max_pool2d(convolved, 2, 2, "VALID")
-        out = tf.nn.relu(tf.nn.bias_add(highest, bias))
-
-        def backward(gradient: tf.Tensor) -> tf.Tensor:
-            gradient = selective.before_pooling(convolved, highest, bias, out, gradient, 1.0)
-            return selective.input_gradient(kernel, gradient)
-
-        return out, backward
-
-    return convolve_and_pool(maps)
-
-
-def logits(model: Any, images: tf.Tensor) -> tf.Tensor:
-    """Return a model's logits, dropout off, with gradients that are faster where they can be.
-
-    Parameters
-    ----------
-    model
-        Maps images to logits. The blocks of a model of :func:`lib.models.build` are fused; any
-        other model is called as it is.
-    images
-        Pixels in [0, 1], shape ``(n, 28, 28, 1)``.
-    """
-    if not isinstance(model, keras.Sequential):
-        return model(images, training=False)
-    maps, layers = images, list(model.layers)
-    while layers:
-        if len(layers) > 2 and _is_block(*layers[:3]):
-            maps = _block(maps, layers[0])
-            del layers[:3]
-        else:
-            maps = layers.pop(0)(maps, training=False)
-    return maps
 
 
 @lru_cache(maxsize=64)
@@ -109,7 +51,7 @@ def stepper(model: Any, loss_input: str) -> Step:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
-            outputs = logits(model, images)
+            outputs = fused.logits(model, images)
             scores = outputs if loss_input == "logits" else tf.nn.softmax(outputs)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, scores)
         gradient = tape.gradient(losses, images)

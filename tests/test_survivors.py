@@ -149,20 +149,6 @@ class TestSteps:
         expected = attacks.perturb(model, attack, images, split.labels[:32])
         np.testing.assert_array_equal(current.numpy(), expected)
 
-    @pytest.mark.parametrize("architecture", ["shallow", "base", "dense"])
-    def test_the_fused_gradient_is_that_of_the_model(self, architecture):
-        keras.utils.set_random_seed(3)
-        model, some = models.build(architecture), tiny_split(20)
-        images, labels = tf.constant(some.images), tf.constant(some.labels)
-        with tf.GradientTape() as tape:
-            tape.watch(images)
-            fused = survivors.logits(model, images)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, fused)
-        _, expected = gradient_of(model, some.images, some.labels)
-        np.testing.assert_allclose(fused, model(some.images, training=False), atol=1e-6)
-        np.testing.assert_allclose(tape.gradient(losses, images), expected, atol=1e-6)
-        assert np.abs(expected).max() > 1e-3
-
     def test_other_models_are_attacked_as_they_are(self, model, split):
         functional = keras.Model(model.inputs, model.outputs)
         found = survivors.robust(functional, RANDOM, split.images, split.labels)
