@@ -1,10 +1,13 @@
 """The recorded full-scale run is whole, and reaches what it has to."""
 
 import json
+import re
 
 import pytest
 
-from lib import paper, results
+from lib import bench, paper, results
+
+from .conftest import ROOT
 
 TABLES = [number for number in range(2, 13)]
 
@@ -68,3 +71,28 @@ def test_a_hardened_network_keeps_its_accuracy_under_every_attack():
     ladder = rows("hardening_ladder").set_index("rung")
     assert ladder.loc["clean", "accuracy"] >= 0.97
     assert ladder["worst case"].min() >= 0.85
+
+
+QUOTED = [
+    ("step", "base", "selective"),
+    ("step", "dense", "selective"),
+    ("step", "base", "parallel"),
+    ("survivors", "undefended model", "survivors"),
+    ("survivors", "hardly any image falls", "survivors"),
+    ("crafting", "PGD", "ours"),
+    ("crafting", "FGSM", "ours"),
+    ("sweeps", "equal trainings", "2 processes, one thread each"),
+]
+
+
+def test_the_readme_quotes_the_recorded_timings():
+    recorded = {(row["section"], row["case"], row["way"]): row for row in bench.recorded()["rows"]}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = re.search(r"\| time \| goal \|\n.*\n((?:\|.*\n)+)", readme).group(1).splitlines()
+    quoted = [tuple(cell.strip() for cell in line.split("|")[2:4]) for line in table]
+    goals = [recorded[key]["goal"] for key in QUOTED]
+    expected = [
+        (f"{recorded[key]['ratio']:.2f}", "" if goal is None else f"{goal:.2f}")
+        for key, goal in zip(QUOTED, goals, strict=True)
+    ]
+    assert quoted == expected
