@@ -66,8 +66,8 @@ class Attack:
 def model_function(model: Any, loss_input: str = "logits") -> Callable[[tf.Tensor], tf.Tensor]:
     """Return the function that CleverHans differentiates, one for each model.
 
-    Dropout is off whatever is traced first, and the function stays the same object, because
-    CleverHans compiles anew for each new one.
+    Its gradient is that of :mod:`lib.fused`. Dropout is off whatever is traced first, and the
+    function stays the same object, because CleverHans compiles anew for each new one.
     """
 
     def logits(images: tf.Tensor) -> tf.Tensor:

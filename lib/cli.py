@@ -151,12 +151,13 @@ def run(book: Book, chapter: str, preset: str, given: tuple[tuple[str, str], ...
 
 
 @main.command("list")
+@click.argument("chapters", nargs=-1)
 @click.pass_obj
 @_say_clearly
-def list_(book: Book) -> None:
-    """List the chapters and their parameters."""
-    for name, chapter in book.chapters.items():
-        click.secho(f"{name}  {chapter.title}", bold=True)
+def list_(book: Book, chapters: tuple[str, ...]) -> None:
+    """List CHAPTERS (default: all) and their parameters."""
+    for chapter in book.chosen(chapters):
+        click.secho(f"{chapter.name}  {chapter.title}", bold=True)
         for line in chapter.parameters.values():
             click.echo(f"  {line.name}: {line.annotation} = {line.default!r}  {line.help}")
             click.echo(f"      {line.allowed}")

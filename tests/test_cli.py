@@ -111,6 +111,8 @@ def test_lists_chapters_with_types_defaults_and_help(book: Book) -> None:
     for text in ("01_tiny  A tiny chapter", "epsilon: Epsilon = 0.3", "L-infinity radius"):
         assert text in result.stdout
     assert "one of shallow, base, dense" in result.stdout
+    assert invoke(book, "list", "01_tiny").stdout == result.stdout
+    assert "other: no such chapter" in invoke(book, "list", "other").stderr
 
 
 @pytest.mark.parametrize("command", [[], ["build"], ["run"], ["list"]])
