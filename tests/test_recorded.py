@@ -73,6 +73,15 @@ def test_a_hardened_network_keeps_its_accuracy_under_every_attack():
     assert ladder["worst case"].min() >= 0.85
 
 
+def test_the_controls_were_trained_and_the_yardstick_withstands_what_they_do_not():
+    controls = rows("controls")
+    trained = {"random filters", "least affected filters", "dense layers only", "whole network"}
+    assert trained | {"dominant filters", "clean images", "noisy images"} < set(controls["arm"])
+    assert set(controls.loc[controls["arm"] == "random filters", "draw"]) >= {0, 1, 2}
+    worst = controls[controls["test"] == "worst case"].groupby("arm")["value"].mean()
+    assert worst.pop("crafted afresh") > 0.7 > 0.1 > worst.max()
+
+
 QUOTED = [
     ("step", "base", "selective"),
     ("step", "dense", "selective"),
