@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from lib import bench, paper, results
+from lib import adaptive, bench, paper, results
 
 from .conftest import ROOT
 
@@ -69,6 +69,7 @@ def test_the_ladder_was_climbed_for_base_and_dense_by_both_defences():
 
 def test_a_hardened_network_keeps_its_accuracy_under_every_attack():
     ladder = rows("hardening_ladder").set_index("rung")
+    assert set(ladder.index) == set(adaptive.RUNGS)
     assert ladder.loc["clean", "accuracy"] >= 0.97
     assert ladder["worst case"].min() >= 0.85
 
