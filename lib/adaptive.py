@@ -274,6 +274,14 @@ def _by_pgd(model: Any, assault: Assault, split: data.Split) -> NDArray[np.bool_
     )
 
 
+def foolbox_model(model: Callable[..., tf.Tensor]) -> Any:
+    """Return a model as Foolbox wants it; the device is named, as its own search warns."""
+    from foolbox.models.tensorflow import TensorFlowModel
+
+    device = "/GPU:0" if tf.config.list_physical_devices("GPU") else "/CPU:0"
+    return TensorFlowModel(model, bounds=(0, 1), device=device)
+
+
 def _called_by_others(model: Any) -> Callable[..., tf.Tensor]:
     """Return a model as other libraries call it."""
 
@@ -535,7 +543,6 @@ def l2_distances(attack: CarliniWagner) -> NDArray[np.float32]:
         Shape ``(count,)``: 0 where the image itself is misread, infinite where none is found.
     """
     from foolbox.attacks.carlini_wagner import L2CarliniWagnerAttack
-    from foolbox.models.tensorflow import TensorFlowModel
 
     split = test_images(Assault(attack.defence, "clean", count=attack.count))
     model = model_of(attack.defence)
@@ -546,7 +553,7 @@ def l2_distances(attack: CarliniWagner) -> NDArray[np.float32]:
         initial_const=1.0,
     )
     _, images, _ = found(
-        TensorFlowModel(_called_by_others(models.stand_in(model)), bounds=(0, 1)),
+        foolbox_model(_called_by_others(models.stand_in(model))),
         tf.constant(split.images),
         tf.constant(split.labels),
         epsilons=None,

@@ -21,7 +21,18 @@ from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
 from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
 from joblib.externals.loky import get_reusable_executor
 
-from lib import attacks, costs, data, filters, models, results, splitting, survivors, sweeps
+from lib import (
+    adaptive,
+    attacks,
+    costs,
+    data,
+    filters,
+    models,
+    results,
+    splitting,
+    survivors,
+    sweeps,
+)
 from lib.attacks import Attack
 from lib.data import Images, Split
 from lib.filters import FilterChoice
@@ -277,8 +288,8 @@ def _foolbox(model: keras.Model, attack: Attack) -> Callable[[tf.Tensor, tf.Tens
         warnings.simplefilter("ignore")  # that PyTorch is not there
         from foolbox.attacks.fast_gradient_method import LinfFastGradientAttack
         from foolbox.attacks.projected_gradient_descent import LinfProjectedGradientDescentAttack
-        from foolbox.models.tensorflow import TensorFlowModel
-    wrapped = TensorFlowModel(model, bounds=(0, 1))
+
+    wrapped = adaptive.foolbox_model(model)
     if attack.method == "fgsm":
         method: Any = LinfFastGradientAttack(random_start=False)
     else:

@@ -87,7 +87,8 @@ def _stage(book: Book, runs: list[Run], stage: Path) -> None:
     notebooks = {run: nbformat.read(run.executed, as_version=4) for run in runs}
     (stage / "book" / RUN_TABLE).write_text(_run_table(notebooks), "utf-8")
     for run, notebook in notebooks.items():
-        nbformat.write(_for_readers(notebook), stage / "book" / f"{run.chapter.name}.ipynb")
+        shown = _for_readers(notebook, book.root)
+        nbformat.write(shown, stage / "book" / f"{run.chapter.name}.ipynb")
 
 
 def _without(contents: Any, pages: set[str]) -> Any:
@@ -103,8 +104,9 @@ def _without(contents: Any, pages: set[str]) -> Any:
     return contents
 
 
-def _for_readers(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+def _for_readers(notebook: nbformat.NotebookNode, root: Path) -> nbformat.NotebookNode:
     """Fold the injected parameters, place computed alt texts, drop paths of this machine."""
+    own = [f"{folder}{os.sep}" for folder in (sys.prefix, root, Path.home())]
     for bookkeeping in ("papermill", "run"):
         notebook.metadata.pop(bookkeeping, None)
     for cell in notebook.cells:
@@ -117,6 +119,8 @@ def _for_readers(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
                 if isinstance(details, dict) and "alt" in details:
                     image = cell.metadata.setdefault("mystnb", {}).setdefault("image", {})
                     image["alt"] = details["alt"]
+            for folder in own if "text" in output else ():  # warnings name the file they are in
+                output["text"] = output["text"].replace(folder, "")
     return notebook
 
 

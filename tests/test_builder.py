@@ -21,7 +21,12 @@ from lib.cli import main
 from .conftest import ROOT, write_chapter
 
 CELLS = (
-    "import os, sys\nfrom pathlib import Path\nprint(sys.executable, epsilon)",
+    """\
+    import os, sys
+    from pathlib import Path
+    print(sys.executable, epsilon)
+    print(Path.cwd() / "module.py:1: a warning", file=sys.stderr)
+    """,
     """\
     folder = Path(os.environ["LIB_RESULTS"])
     folder.mkdir(parents=True, exist_ok=True)
@@ -99,6 +104,7 @@ class TestBuild:
     ) -> None:
         download = built.build / "html" / "_sources" / "book" / "01_tiny.ipynb"
         assert "numbers in classroom" in printed(download)
+        assert "module.py:1: a warning" in printed(download)
         assert str(built.root) not in download.read_text()
 
     def test_nothing_unfinished_is_left(self, built: Book) -> None:
