@@ -1,15 +1,21 @@
-"""Adversarial training that crafts its images afresh at every step (Madry et al. 2018)."""
+"""Adversarial training that crafts its images afresh at every step (Madry et al. 2018).
+
+Fast training (Wong et al. 2020) is the same with a single large step, and TRADES (Zhang et al.
+2019) the same with another loss.
+"""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import joblib
 import keras
 import numpy as np
 import tensorflow as tf
 from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
@@ -54,6 +60,12 @@ class Hardening:
         the full radius before it knows any digit may settle on giving all the same logits.
     dropout
         Rate in this training, whatever the victim's was.
+    loss
+        ``cross-entropy`` of the crafted images, or that of the clean images plus ``weight`` times
+        how far the network's answer to a crafted image is from that to the clean one
+        (``trades``). What the loss measures on a crafted image, the attack makes large.
+    weight
+        Of robustness in the loss of TRADES, ``beta`` in its authors' code, which has 1 for MNIST.
     """
 
     victim: models.Training
@@ -66,11 +78,32 @@ class Hardening:
     learning_rate: float = 0.001
     growth: Fraction = 0.2
     dropout: Fraction = 0.0
+    loss: Literal["cross-entropy", "trades"] = "cross-entropy"
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse attacks that training does not craft with."""
+        """Refuse attacks that training does not craft with; drop a weight that weighs nothing."""
         if self.attack.method != "pgd" or not self.attack.random_start:
             raise ValueError("training crafts with PGD and a random start, in one step or more")
+        if self.loss == "cross-entropy":
+            object.__setattr__(self, "weight", type(self).weight)
+
+
+def trades_loss(weight: float) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Return the loss of TRADES, one value for each pair of a clean and a crafted image.
+
+    The function that is returned takes the labels and logits of all clean images, and then of all
+    crafted ones.
+    """
+
+    def loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        clean, crafted = tf.split(logits, 2)
+        digits = tf.cast(tf.split(tf.reshape(labels, [-1]), 2)[0], tf.int32)
+        error = tf.nn.sparse_softmax_cross_entropy_with_logits(digits, clean)
+        change = tf.nn.log_softmax(clean) - tf.nn.log_softmax(crafted)
+        return error + weight * tf.reduce_sum(tf.nn.softmax(clean) * change, axis=-1)
+
+    return loss
 
 
 class CraftedAfresh(keras.Model):
@@ -90,6 +123,7 @@ class CraftedAfresh(keras.Model):
         super().__init__()
         self.network = network
         self.attack = hardening.attack
+        self.trades = hardening.loss == "trades"
         self.random_seed = hardening.victim.seed
         self.growing_steps = hardening.growth * steps
 
@@ -101,7 +135,10 @@ class CraftedAfresh(keras.Model):
         """Craft images against the present weights and take a step of training on them."""
         images, labels = batch
         step = tf.convert_to_tensor(self.optimizer.iterations)
-        return super().train_step((self.craft(images, labels, step), labels))
+        crafted = self.craft(images, labels, step)
+        if self.trades:
+            crafted, labels = tf.concat([images, crafted], 0), tf.concat([labels, labels], 0)
+        return super().train_step((crafted, labels))
 
     def radius(self, step: tf.Tensor) -> tf.Tensor:
         """Return the radius at a step, counted from 0."""
@@ -115,17 +152,23 @@ class CraftedAfresh(keras.Model):
         radius only as a constant, and draws starts that depend on how many it has drawn before.
         These depend on the seed and the step alone, so a resumed training draws them again.
         """
+        function = attacks.model_function(self.network, self.attack.loss_input)
+        loss, truth = tf.nn.sparse_softmax_cross_entropy_with_logits, labels
+        if self.trades:
+            # The divergence from the clean answer, up to a constant.
+            loss, truth = tf.nn.softmax_cross_entropy_with_logits, tf.nn.softmax(function(images))
         radius = self.radius(step)
         seeds = [tf.constant(self.random_seed, step.dtype), step]
         start = tf.random.stateless_uniform(tf.shape(images), seeds, -radius, radius)
         adversarial = tf.clip_by_value(images + start, 0.0, 1.0)
         for _ in range(self.attack.steps):
             stepped = fast_gradient_method(
-                attacks.model_function(self.network, self.attack.loss_input),
+                function,
                 adversarial,
                 self.attack.step_size,
                 np.inf,
-                y=labels,
+                loss_fn=loss,
+                y=truth,
                 clip_min=0.0,
                 clip_max=1.0,
             )
@@ -208,9 +251,10 @@ def harden(hardening: Hardening) -> Tuned:
     steps = hardening.epochs * -(-len(train) // hardening.batch_size)
     model = CraftedAfresh(network, hardening, steps)
     schedule = keras.optimizers.schedules.CosineDecay(hardening.learning_rate, steps)
+    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(
         optimizer=keras.optimizers.Adam(schedule),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        loss=trades_loss(hardening.weight) if hardening.loss == "trades" else cross_entropy,
         jit_compile=False,
     )
     model.optimizer.build(model.trainable_variables)
@@ -259,7 +303,8 @@ def gradients(hardening: Hardening) -> int:
     """Return how many gradients of the loss a training takes, counted in single images.
 
     One with respect to the image for every step of the attack, and one with respect to the
-    weights.
+    weights for every image that the loss takes.
     """
     images = len(data.load(hardening.victim.dataset).train)
-    return hardening.epochs * images * (hardening.attack.steps + 1)
+    in_loss = 2 if hardening.loss == "trades" else 1
+    return hardening.epochs * images * (hardening.attack.steps + in_loss)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Literal
 
 import keras
 import numpy as np
@@ -102,6 +103,45 @@ def test_images_are_crafted_against_the_weights_of_the_moment() -> None:
     assert fresh < stale - 0.05
 
 
+def test_the_loss_of_trades_is_that_of_clean_images_and_the_change_of_the_answer() -> None:
+    clean = np.array([[2.0, 0, 0], [0, 1, 0]], np.float32)
+    crafted = np.array([[0.0, 1, 0], [0, 1, 0]], np.float32)
+    labels = np.array([0, 2])
+
+    def probabilities(logits: np.ndarray) -> np.ndarray:
+        return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+    before, after = probabilities(clean), probabilities(crafted)
+    error = -np.log(before[[0, 1], labels])
+    change = (before * np.log(before / after)).sum(axis=1)
+    found = hardening.trades_loss(4.0)(np.tile(labels, 2), np.concatenate([clean, crafted]))
+    np.testing.assert_allclose(found, error + 4 * change, rtol=1e-5)
+    assert change[0] > 0.5
+    assert change[1] == pytest.approx(0)
+
+
+def test_trades_crafts_what_is_far_from_the_answer_to_the_clean_image() -> None:
+    split = data.load("mnist-tiny").train.first(128)
+    images = tf.constant(split.images)
+    network = network_with(models.fit(VICTIM).weights)
+    answers = network(images, training=False).numpy().argmax(axis=1)
+    wrong = tf.constant((answers + 1) % data.CLASSES)
+    kept = {}
+    for loss in ("cross-entropy", "trades"):
+        experiment = replace(RESTRICTED, attack=PGD, growth=0, loss=loss)
+        model = CraftedAfresh(network, experiment, steps=1)
+        crafted = tf.function(model.craft)(images, wrong, tf.constant(0, tf.int64)).numpy()
+        attacks.check(split.images, crafted, PGD.epsilon)
+        kept[loss] = models.accuracy(network, crafted, answers)
+    # Told wrong labels, one of them leads away from those, so the answers stay.
+    assert kept["trades"] < kept["cross-entropy"] - 0.2
+
+
+def test_a_weight_that_weighs_nothing_makes_no_other_experiment() -> None:
+    assert replace(RESTRICTED, weight=3.0) == RESTRICTED
+    assert replace(RESTRICTED, loss="trades", weight=3.0).weight == 3.0
+
+
 def test_a_training_that_was_stopped_goes_on_to_the_same_weights(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -129,8 +169,13 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(
     assert resumed.history["seconds"] == sorted(resumed.history["seconds"])
 
 
-def test_a_short_training_makes_fresh_attacks_harder() -> None:
-    experiment = Hardening(VICTIM, PGD, start="victim", epochs=5, batch_size=32, growth=0.2)
+@pytest.mark.parametrize("loss", ["cross-entropy", "trades"])
+def test_a_short_training_makes_fresh_attacks_harder(
+    loss: Literal["cross-entropy", "trades"],
+) -> None:
+    experiment = Hardening(
+        VICTIM, PGD, start="victim", epochs=5, batch_size=32, growth=0.2, loss=loss, weight=2.0
+    )
     split = data.load("mnist-tiny").test
     judge = Attack("pgd", 0.1, 0.02, 10)
 
@@ -152,7 +197,9 @@ def test_a_short_training_makes_fresh_attacks_harder() -> None:
 
 def test_the_cost_is_counted_in_gradients_of_single_images() -> None:
     images = len(data.load("mnist-tiny").train)
-    assert hardening.gradients(replace(RESTRICTED, attack=PGD)) == 2 * images * (4 + 1)
+    crossed = replace(RESTRICTED, attack=PGD)
+    assert hardening.gradients(crossed) == 2 * images * (4 + 1)
+    assert hardening.gradients(replace(crossed, loss="trades")) == 2 * images * (4 + 2)
 
 
 @pytest.mark.parametrize("attack", [Attack("fgsm"), Attack("pgd", random_start=False)], ids=str)
