@@ -1,0 +1,140 @@
+"""Intervals hold what they claim, also with few networks, and where no image differs."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lib import intervals
+from lib.intervals import Interval
+
+REPETITIONS = 1_000
+
+
+def coverage(draw: Callable[[np.random.Generator], Interval], truth: float) -> float:
+    """Return how often the interval of a random experiment contains the truth."""
+    random = np.random.default_rng(0)
+    found = [draw(random) for _ in range(REPETITIONS)]
+    return float(np.mean([one.low <= truth <= one.high for one in found]))
+
+
+def judged(
+    random: np.random.Generator, networks: int, images: int, by_network: float, by_image: float
+) -> np.ndarray:
+    """Draw paired differences (-1, 0, 1) that depend on the network and on the image."""
+    network = random.normal(0, by_network, (networks, 1))
+    difficulty = random.normal(0, by_image, images)
+    one, other = (
+        random.normal(0, 1, (networks, images)) + difficulty < limit for limit in (network, 0.0)
+    )
+    return one.astype(int) - other
+
+
+@pytest.mark.parametrize("networks", [1, 2, 3])
+@pytest.mark.parametrize(("by_network", "by_image"), [(0.0, 1.0), (0.0, 0.1), (0.3, 1.0)])
+def test_paired_intervals_contain_the_truth(
+    networks: int, by_network: float, by_image: float
+) -> None:
+    if networks == 1 and by_network:
+        pytest.skip("one network says nothing about others")
+    found = coverage(
+        lambda random: intervals.paired(judged(random, networks, 150, by_network, by_image)), 0.0
+    )
+    assert 0.92 <= found <= 0.999
+
+
+def test_pooling_the_verdicts_of_several_networks_would_not() -> None:
+    """The experiment above tells a wrong interval from a right one."""
+    found = coverage(
+        lambda random: intervals.paired(judged(random, 3, 150, 0.3, 1.0).reshape(1, -1)), 0.0
+    )
+    assert found < 0.85
+
+
+def test_the_same_images_in_another_network_are_no_new_images() -> None:
+    once = np.random.default_rng(0).choice([-1, 0, 0, 0, 1], 200)
+    alone, twice = intervals.paired(once), intervals.paired(np.tile(once, (4, 1)))
+    assert twice.high - twice.low == pytest.approx(alone.high - alone.low, rel=0.05)
+    pooled = intervals.paired(np.tile(once, 4))
+    assert pooled.high - pooled.low < 0.6 * (alone.high - alone.low)
+
+
+def test_one_row_is_the_interval_of_agresti_and_min() -> None:
+    verdicts = np.array([1] * 9 + [-1] * 3 + [0] * 88)
+    found = intervals.paired(verdicts)
+    centre = 6 / 102  # half an image added to each of the four cells
+    error = ((9.5 + 3.5 - 6**2 / 102) / 102**2) ** 0.5
+    half = stats.norm.ppf(0.975) * error
+    assert found.estimate == pytest.approx(0.06)
+    assert (found.low, found.high) == pytest.approx((centre - half, centre + half), abs=2e-3)
+    assert found.p == pytest.approx(2 * stats.norm.sf(centre / error), abs=5e-3)
+
+
+@pytest.mark.parametrize("networks", [1, 3])
+def test_where_no_image_differs_other_images_might(networks: int) -> None:
+    found = intervals.paired(np.zeros((networks, 100)))
+    assert found.estimate == 0
+    assert 0.01 < found.high < 0.05
+    assert found.low == pytest.approx(-found.high)
+    assert found.p == pytest.approx(1)
+    assert not found.excludes_zero
+    assert found.within(0.05)
+    assert not found.within(0.01)
+
+
+def test_differences_over_seeds_have_students_interval() -> None:
+    found = intervals.over_seeds([0.1, 0.2, 0.4])
+    test = stats.ttest_1samp([0.1, 0.2, 0.4], 0)
+    expected = test.confidence_interval()
+    assert found == pytest.approx((0.7 / 3, expected.low, expected.high, test.pvalue))
+    assert intervals.over_seeds([0.1, 0.3, 0.9], 0.5).low > 0
+
+
+def test_degenerate_seeds_have_degenerate_intervals() -> None:
+    alone = intervals.over_seeds([0.3])
+    assert alone.estimate == 0.3
+    assert np.isnan(alone[1:]).all()
+    assert intervals.over_seeds([0.0, 0.0, 0.0]) == (0, 0, 0, 1)
+    assert intervals.over_seeds([0.5, 0.5]) == (0.5, 0.5, 0.5, 0)
+
+
+def test_shares_have_wilsons_interval() -> None:
+    found = intervals.wilson(0.0, 100)
+    assert found.low == 0
+    assert found.high == pytest.approx(0.037, abs=1e-3)
+    assert intervals.wilson(0.892, 1_000)[:3] == pytest.approx((0.892, 0.871, 0.910), abs=1e-3)
+
+
+def test_the_share_of_a_gain_is_contained() -> None:
+    def draw(random: np.random.Generator) -> Interval:
+        difficulty = random.uniform(size=200)
+        level = random.normal(0, 0.03, (3, 1))
+        whole, part = (
+            (difficulty + random.normal(0, 0.2, (3, 200)) < limit + level).astype(int)
+            for limit in (0.8, 0.4)
+        )
+        return intervals.share_of(part, whole)
+
+    assert 0.93 <= coverage(draw, 0.5) <= 0.999  # 0.8 and 0.4, but for what leaves the range
+
+
+def test_a_share_of_itself_is_all_of_it() -> None:
+    gains = np.random.default_rng(0).choice([0, 1], (3, 100))
+    found = intervals.share_of(gains, gains)
+    assert found.estimate == 1
+    assert found.low < 1 < found.high
+
+
+def test_draws_differ_within_networks_not_between() -> None:
+    assert intervals.between_draws([[0.1, 0.3], [0.7, 0.9]]) == pytest.approx(0.02**0.5)
+    assert np.isnan(intervals.between_draws([[0.1], [0.9]]))
+
+
+def test_holm_weighs_the_smallest_most_and_keeps_the_order() -> None:
+    assert intervals.holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+    assert intervals.holm([0.02, float("nan"), 0.6]) == pytest.approx(
+        [0.04, float("nan"), 0.6], nan_ok=True
+    )
+    assert intervals.holm([0.6, 0.7]) == [1, 1]
+    assert intervals.holm([]) == []
