@@ -60,6 +60,14 @@ def test_the_same_images_in_another_network_are_no_new_images() -> None:
     assert pooled.high - pooled.low < 0.6 * (alone.high - alone.low)
 
 
+def test_where_networks_differ_and_images_do_not_it_is_students_interval() -> None:
+    by_network = [0.1, 0.2, 0.4]
+    images = np.random.default_rng(0).uniform(size=(3, 20_000))
+    verdicts = (images < np.transpose([by_network])).astype(int)
+    found, expected = intervals.paired(verdicts), intervals.over_seeds(verdicts.mean(axis=1))
+    assert found == pytest.approx(expected, abs=0.01)
+
+
 def test_one_row_is_the_interval_of_agresti_and_min() -> None:
     verdicts = np.array([1] * 9 + [-1] * 3 + [0] * 88)
     found = intervals.paired(verdicts)
@@ -102,7 +110,7 @@ def test_degenerate_seeds_have_degenerate_intervals() -> None:
 def test_shares_have_wilsons_interval() -> None:
     found = intervals.wilson(0.0, 100)
     assert found.low == 0
-    assert found.high == pytest.approx(0.037, abs=1e-3)
+    assert found.high == pytest.approx(0.0370, abs=1e-4)
     assert intervals.wilson(0.892, 1_000)[:3] == pytest.approx((0.892, 0.871, 0.910), abs=1e-3)
 
 
