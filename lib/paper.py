@@ -40,8 +40,10 @@ CAPTIONS: Mapping[int, str] = MappingProxyType(
         7: "Adversarial training of the whole model with PGD images",
         8: "Fine-tuning of the dominant filters with FGSM images",
         9: "Fine-tuning of the dominant filters with PGD images",
-        10: "More trainable filters: the base model, fine-tuned with FGSM images",
-        11: "More trainable filters: the base model, fine-tuned with PGD images",
+        # Section 4 says "the three models" and neither table names one. The first row of Table 11
+        # repeats the base model's part of Table 9; for Table 10 the same is only likely.
+        10: "More trainable filters, FGSM images (model not named; likely base, as in Table 11)",
+        11: "More trainable filters, PGD images (model not named; base, inferred from Table 9)",
         12: "Share of the trainable parameters that the split model freezes",
     }
 )

@@ -112,6 +112,20 @@ def test_known_inconsistency_fgsm_ablation_differs_from_the_split_table():
     assert sorted(difference) == [-0.0008, 0.0009, 0.0022, 0.0054]
 
 
+def test_the_model_of_the_ablation_is_inferred_and_said_to_be():
+    # Section 4 says "the three models", and neither table names one.
+    for number, split in ((10, 8), (11, 9)):
+        assert "model" not in paper.keys(number)
+        tenth = values(number).xs(0.1, level="fraction")
+        same = [
+            name
+            for name in ("shallow", "base", "dense")
+            if tenth.equals(values(split).xs(name, level="model"))
+        ]
+        assert same == ([] if number == 10 else ["base"])
+        assert "not named" in paper.CAPTIONS[number]
+
+
 def test_known_inconsistency_mixed_training_is_not_always_near_98_percent():
     claimed = paper.quoted().set_index("quantity")["value"]
     mixed = values(9).xs("mixed", level="training")
@@ -147,6 +161,9 @@ def test_saved_parameters_follow_from_arithmetic():
         ("base accuracy under FGSM", 0.2126),
         ("base accuracy under PGD", 0.0058),
         ("adversarial training clean images", 42_000),
+        ("adversarial training repetitions", 5),
+        ("dense share that needs no training", 0.5),
+        ("data sets", 1),
     ],
 )
 def test_quoted_numbers(quantity, value):
