@@ -11,86 +11,115 @@ import keras
 import tensorflow as tf
 
 
+def _places(convolved: tf.Tensor) -> list[tf.Tensor]:
+    """Return what pooling chooses from: the four places of each 2 x 2 block, row by row."""
+    _, rows, columns, count = convolved.shape
+    whole = convolved[:, : rows // 2 * 2, : columns // 2 * 2]
+    blocks = tf.reshape(whole, (-1, rows // 2, 2, columns // 2, 2, count))
+    return [blocks[:, :, row, :, column] for row in (0, 1) for column in (0, 1)]
+
+
+def _highest(places: list[tf.Tensor]) -> tf.Tensor:
+    return tf.maximum(tf.maximum(*places[:2]), tf.maximum(*places[2:]))
+
+
 @tf.function(jit_compile=True)
 def activate(
-    highest: tf.Tensor, bias: tf.Tensor, kept: tf.Tensor | None = None, scale: float = 1.0
+    convolved: tf.Tensor, bias: tf.Tensor, kept: tf.Tensor | None = None, scale: float = 1.0
 ) -> tf.Tensor:
-    """Add the bias and apply ReLU, then dropout if it is told which units to keep, in one loop."""
-    out = tf.nn.relu(highest + bias)
+    """Pool, add the bias and apply ReLU, then dropout, in one loop.
+
+    Bias and ReLU keep the order of values, so they may follow the pooling, where they have a
+    quarter of the work.
+
+    Parameters
+    ----------
+    convolved
+        What the convolution gave, without its bias.
+    bias
+        Of the convolution.
+    kept
+        Which units dropout keeps; all if ``None``.
+    scale
+        What it multiplies those with.
+    """
+    out = tf.nn.relu(_highest(_places(convolved)) + bias)
     return out if kept is None else tf.where(kept, out * scale, 0.0)
 
 
 @tf.function(jit_compile=True)
 def before_pooling(
     convolved: tf.Tensor,
-    highest: tf.Tensor,
     bias: tf.Tensor,
     out: tf.Tensor,
     gradient: tf.Tensor,
-    scale: float,
+    scale: float = 1.0,
     channels: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Bring the gradient back through dropout, ReLU and pooling, in one loop.
 
     Parameters
     ----------
-    convolved
-        What the convolution gave, without its bias.
-    highest
-        The same after pooling.
-    bias
-        Of the convolution.
+    convolved, bias, scale
+        As given to :func:`activate`.
     out
-        After bias, ReLU and dropout.
+        What it returned.
     gradient
         Of ``out``.
-    scale
-        What dropout multiplied the units with that it kept.
     channels
         The channels wanted; all if ``None``. As a tensor, so that other channels, if they
         are as many, need no other compilation.
     """
     if channels is not None:
-        convolved, highest, bias, out, gradient = (
-            tf.gather(part, channels, axis=-1) for part in (convolved, highest, bias, out, gradient)
+        convolved, bias, out, gradient = (
+            tf.gather(part, channels, axis=-1) for part in (convolved, bias, out, gradient)
         )
     gradient = tf.where(out > 0, gradient * scale, 0.0)
-    rows, columns, count = (int(size) for size in highest.shape[1:])
     # Values may become equal by adding the bias, and of equal values the first one counts.
-    highest += bias
-    whole = convolved[:, : 2 * rows, : 2 * columns] + bias
-    blocks = tf.reshape(whole, (-1, rows, 2, columns, 2, count))
-    shares = []
-    for row, column in ((0, 0), (0, 1), (1, 0)):
-        share = tf.where(blocks[:, :, row, :, column] == highest, gradient, 0.0)
-        gradient -= share
-        shares.append(share)
-    shares.append(gradient)
-    pairs = [tf.stack(shares[:2], axis=3), tf.stack(shares[2:], axis=3)]
-    unpooled = tf.reshape(tf.stack(pairs, axis=2), (-1, 2 * rows, 2 * columns, count))
-    left_out = [
-        size - 2 * half for size, half in zip(convolved.shape[1:3], (rows, columns), strict=True)
-    ]
-    return tf.pad(unpooled, [[0, 0], [0, left_out[0]], [0, left_out[1]], [0, 0]])
+    places = [place + bias for place in _places(convolved)]
+    highest = _highest(places)
+    _, rows, columns, count = convolved.shape
+    if channels is None:  # the number of the first highest place, compared at every place
+        first = tf.where(places[2] == highest, 2, 3)
+        first = tf.where(places[0] == highest, 0, tf.where(places[1] == highest, 1, first))
+        numbers = tf.reshape(tf.range(4), (1, 1, 2, 1, 2, 1))
+        spread = tf.where(first[:, :, None, :, None] == numbers, gradient[:, :, None, :, None], 0.0)
+    else:  # slower by itself, but every gathered value is needed once
+        shares = []
+        for place in places[:3]:
+            shares.append(tf.where(place == highest, gradient, 0.0))
+            gradient -= shares[-1]
+        shares.append(gradient)
+        spread = tf.stack([tf.stack(shares[:2], axis=3), tf.stack(shares[2:], axis=3)], axis=2)
+    unpooled = tf.reshape(spread, (-1, rows // 2 * 2, columns // 2 * 2, count))
+    return tf.pad(unpooled, [[0, 0], [0, rows % 2], [0, columns % 2], [0, 0]])
 
 
 @tf.function(jit_compile=True)
-def _shift_and_add(products: tf.Tensor) -> tf.Tensor:
+def pick(maps: tf.Tensor, channels: tf.Tensor) -> tf.Tensor:
+    """Return some channels; TensorFlow's own gather takes twice as long on the last axis."""
+    return tf.gather(maps, channels, axis=-1)
+
+
+@tf.function(jit_compile=True)
+def _shift_and_add(products: tf.Tensor, rows: int, columns: int) -> tf.Tensor:
     """Add up, at each place, what the places around it send there, in one loop.
 
-    ``products`` has the shape ``(batch, rows, columns, k, k, channels)`` for ``k x k`` weights.
+    ``products`` has the shape ``(k, k, channels, batch * rows * columns)`` for ``k x k``
+    weights: so each of the terms is read in the order in which it is stored.
     """
-    _, rows, columns, size, _, _ = products.shape
-    edge = [size // 2, size // 2]
-    padded = tf.pad(products, [[0, 0], edge, edge, [0, 0], [0, 0], [0, 0]])
-    last = size - 1
-    return tf.add_n(
+    size, _, channels, _ = products.shape
+    products = tf.reshape(products, (size, size, channels, -1, rows, columns))
+    edge, last = size // 2, size - 1
+    total = tf.add_n(
         [
-            padded[:, last - i : last - i + rows, last - j : last - j + columns, i, j]
+            tf.pad(products[i, j], [[0, 0], [0, 0], [i, last - i], [j, last - j]])
             for i in range(size)
             for j in range(size)
         ]
     )
+    inner = total[:, :, edge : edge + rows, edge : edge + columns]
+    return tf.transpose(inner, (1, 2, 3, 0))
 
 
 def input_gradient(kernel: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
@@ -98,9 +127,10 @@ def input_gradient(kernel: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
     rows, columns = gradient.shape[1:3]
     size, _, channels, count = kernel.shape
     if size * size * channels < 2 * count:  # one matrix product, and little to add up
-        weights = tf.reshape(tf.transpose(kernel, (3, 0, 1, 2)), (count, -1))
-        products = tf.matmul(tf.reshape(gradient, (-1, count)), weights)
-        return _shift_and_add(tf.reshape(products, (-1, rows, columns, size, size, channels)))
+        weights = tf.reshape(kernel, (-1, count))
+        products = tf.matmul(weights, tf.reshape(gradient, (-1, count)), transpose_b=True)
+        products = tf.reshape(products, (size, size, channels, -1))
+        return _shift_and_add(products, rows, columns)
     return tf.raw_ops.Conv2DBackpropInput(
         input_sizes=[tf.shape(gradient)[0], rows, columns, channels],
         filter=kernel,
@@ -123,21 +153,15 @@ def _is_block(convolution: Any, pooling: Any, dropout: Any) -> bool:
 
 
 def block(maps: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    """Compute convolution, ReLU and 2 x 2 max-pooling, with a gradient of the maps only.
-
-    Bias and ReLU keep the order of values, so they may follow the pooling, where they have a
-    quarter of the work.
-    """
+    """Compute convolution, ReLU and 2 x 2 max-pooling, with a gradient of the maps only."""
 
     @tf.custom_gradient
     def convolve_and_pool(maps: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         convolved = tf.nn.conv2d(maps, kernel, 1, "SAME")
-        highest = tf.nn.max_pool2d(convolved, 2, 2, "VALID")
-        out = activate(highest, bias)
+        out = activate(convolved, bias)
 
         def backward(gradient: tf.Tensor) -> tf.Tensor:
-            gradient = before_pooling(convolved, highest, bias, out, gradient, 1.0)
-            return input_gradient(kernel, gradient)
+            return input_gradient(kernel, before_pooling(convolved, bias, out, gradient))
 
         return out, backward
 

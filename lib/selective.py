@@ -102,6 +102,7 @@ class SelectiveConv2D(keras.layers.Layer):
     def _operation(self, seed: tf.Tensor) -> Callable[..., tf.Tensor]:
         rate = round(self.dropout * DROPOUT_LEVELS) / DROPOUT_LEVELS
         scale = 1 / (1 - rate)
+        frozen = set(range(len(self.order))) - set(self.chosen)
 
         @tf.custom_gradient
         def convolve_and_pool(
@@ -112,18 +113,22 @@ class SelectiveConv2D(keras.layers.Layer):
             dominant_bias: tf.Tensor,
         ) -> tuple[tf.Tensor, Callable[..., Gradients]]:
             convolved = tf.nn.conv2d(maps, kernel, 1, "SAME")
-            highest = tf.nn.max_pool2d(convolved, 2, 2, "VALID")
-            out = fused.activate(highest, bias, keep(seed, tf.shape(highest), rate), scale)
-
-            def of_filters(gradient: tf.Tensor, *channels: tf.Tensor) -> tf.Tensor:
-                return fused.before_pooling(
-                    convolved, highest, bias, out, gradient, scale, *channels
-                )
+            _, rows, columns, count = convolved.shape
+            pooled = [tf.shape(maps)[0], rows // 2, columns // 2, count]
+            out = fused.activate(convolved, bias, keep(seed, pooled, rate), scale)
 
             def backward(gradient: tf.Tensor) -> Gradients:
+                def of_filters(*channels: tf.Tensor) -> tf.Tensor:
+                    return fused.before_pooling(convolved, bias, out, gradient, scale, *channels)
+
+                channels = tf.constant(self.chosen, tf.int32)
                 of_maps = tf.zeros_like(maps)
+                if self.needed or not frozen:
+                    everything = of_filters()
+                    of_chosen = fused.pick(everything, channels) if frozen else everything
+                elif self.chosen:
+                    of_chosen = of_filters(channels)
                 if self.needed:
-                    everything = of_filters(gradient)
                     of_needed = fused.input_gradient(
                         tf.gather(kernel, self.needed, axis=2), everything
                     )
@@ -131,11 +136,6 @@ class SelectiveConv2D(keras.layers.Layer):
                 of_kernel = tf.zeros_like(dominant_kernel)
                 of_bias = tf.zeros_like(dominant_bias)
                 if self.chosen:
-                    of_chosen = (
-                        of_filters(gradient)
-                        if len(self.chosen) == out.shape[-1]
-                        else of_filters(gradient, tf.constant(self.chosen))
-                    )
                     of_bias = tf.reduce_sum(of_chosen, (0, 1, 2))
                     of_kernel = tf.raw_ops.Conv2DBackpropFilter(
                         input=maps,
@@ -152,11 +152,9 @@ class SelectiveConv2D(keras.layers.Layer):
         return operation
 
 
-def _spread(of_needed: tf.Tensor, needed: tuple[int, ...], channels: int) -> tf.Tensor:
-    """Put the gradients of the needed channels in their places, zeros in the others."""
-    if len(needed) == channels:
-        return of_needed
-    places = tf.one_hot(
-        needed, channels, dtype=of_needed.dtype
-    )  # a product with ones and zeros beats a gather
-    return tf.tensordot(of_needed, places, 1)
+def _spread(maps: tf.Tensor, places: tuple[int, ...], channels: int) -> tf.Tensor:
+    """Put the maps of some channels in their places, zeros in the others."""
+    if len(places) == channels:
+        return maps
+    # A product with ones and zeros beats a gather.
+    return tf.tensordot(maps, tf.one_hot(places, channels, dtype=maps.dtype), 1)
