@@ -76,6 +76,24 @@ def _student(
     return Interval(estimate, centre - half, centre + half, p)
 
 
+def by_network(verdicts: Sequence[Sequence[ArrayLike]]) -> NDArray[np.float64]:
+    """Return an arm's verdicts as a table, as :func:`paired` takes its differences.
+
+    Parameters
+    ----------
+    verdicts
+        For each network, one array of verdicts for each draw from it.
+
+    Returns
+    -------
+    ndarray
+        A row for each network: the mean of its draws, whose chance is then part of that between
+        networks. Of a single network, a row for each draw.
+    """
+    tables = [np.asarray(list(draws), np.float64) for draws in verdicts]
+    return tables[0] if len(tables) == 1 else np.stack([table.mean(axis=0) for table in tables])
+
+
 def paired(differences: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     """Return the interval for the mean of paired verdicts, over networks and over images.
 
@@ -90,8 +108,7 @@ def paired(differences: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     ----------
     differences
         Shape ``(networks, images)`` or ``(images,)``: verdicts (0 or 1) of one arm minus those of
-        another. Where an arm has several draws from a network, average over them first: their
-        chance is then part of that between networks.
+        another. For arms with several draws from a network see :func:`by_network`.
     confidence
         Probability with which such intervals hold what they claim.
 

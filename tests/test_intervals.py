@@ -134,6 +134,12 @@ def test_a_share_of_itself_is_all_of_it() -> None:
     assert found.low < 1 < found.high
 
 
+def test_draws_are_averaged_unless_the_network_is_one() -> None:
+    one, other = [[1, 0, 0], [1, 1, 0]], [[0, 0, 1]]
+    np.testing.assert_array_equal(intervals.by_network([one, other]), [[1, 0.5, 0], [0, 0, 1]])
+    np.testing.assert_array_equal(intervals.by_network([one]), one)
+
+
 def test_draws_differ_within_networks_not_between() -> None:
     assert intervals.between_draws([[0.1, 0.3], [0.7, 0.9]]) == pytest.approx(0.02**0.5)
     assert np.isnan(intervals.between_draws([[0.1], [0.9]]))
