@@ -336,6 +336,21 @@ class Run:
         defaults = {name: line.default for name, line in self.chapter.parameters.items()}
         return {**defaults, **self.values}
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """The values that neither the preset nor the chapter's defaults give, by name."""
+        preset = self.book.preset(self.preset)
+        usual = {
+            name: line.validated(preset.get(name, line.default))
+            for name, line in self.chapter.parameters.items()
+        }
+        # Where it was computed does not determine a number, and names a machine.
+        return {
+            name: value
+            for name, value in self.values.items()
+            if value != usual[name] and name != "cluster"
+        }
+
     @cached_property
     def digest(self) -> str:
         """A digest of all that determines the executed chapter.
@@ -407,7 +422,12 @@ class Run:
                 kernel_name="python3",
                 progress_bar=False,
                 kernel_manager_class=_kernel_manager(
-                    self.book.root, {"LIB_RESULTS": str(self.results), "LIB_PRESET": self.preset}
+                    self.book.root,
+                    {
+                        "LIB_RESULTS": str(self.results),
+                        "LIB_PRESET": self.preset,
+                        "LIB_GIVEN": json.dumps(self.given),
+                    },
                 ),
                 on_cell_start=started,
             )

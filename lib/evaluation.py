@@ -26,8 +26,9 @@ def defence_accuracy(tuning: FineTuning) -> dict[str, float]:
     Returns
     -------
     dict
-        ``clean``: on the test images; ``static``: on the test images as the attack changed
-        them for the undefended model. An attacker of the defended model does better.
+        ``clean``: share of the test images that are read correctly; ``static``: share of them
+        that are read correctly as the attack changed them for the undefended model, whether or
+        not the clean image is. An attacker of the defended model does better.
     """
     model = training.defended(tuning)
     static = StaticSet(tuning.victim, tuning.attack, "test")
@@ -58,8 +59,8 @@ def targeted_predictions(targeted: TargetedAttack) -> NDArray[np.int64]:
         target is the source, the prediction for the clean image.
     """
     victim, count = targeted.victim, targeted.images_per_class
+    clean = data.load(victim.dataset).test.per_class(count)  # too few: before anything trains
     model = models.trained(victim)
-    clean = data.load(victim.dataset).test.per_class(count)
     found = np.empty((data.CLASSES, count, data.CLASSES), np.int64)
     for digit in tqdm(range(data.CLASSES), desc="classes", delay=5, leave=False):
         rows = slice(digit * count, (digit + 1) * count)

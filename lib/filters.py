@@ -37,12 +37,15 @@ class Study:
         The paper takes 100, so 900 pairs a class.
     part
         The paper takes test images; validation images leave the test untouched.
+    attack_seed
+        Of PGD's random starts; that of the victim if None.
     """
 
     victim: models.Training
     attack: Attack
     images_per_class: Count = 100
     part: Literal["validation", "test"] = "test"
+    attack_seed: Seed | None = None
 
 
 @dataclass(frozen=True)
@@ -119,8 +122,9 @@ def measure(study: Study) -> Changes:
 
     The adversarial images of one class are in memory at a time.
     """
+    clean = split_of(study)  # too few images are noticed before a network has trained
     model = models.trained(study.victim)
-    clean = split_of(study)
+    seed = study.victim.seed if study.attack_seed is None else study.attack_seed
     by_class = []
     for digit in tqdm(range(data.CLASSES), desc="classes", delay=5, leave=False):
         of_class = clean.labels == digit
@@ -128,7 +132,7 @@ def measure(study: Study) -> Changes:
             data.Split(clean.images[of_class], clean.labels[of_class])
         )
         adversarial = attacks.perturb(
-            model, study.attack, images, targets, targeted=True, seed=study.victim.seed
+            model, study.attack, images, targets, targeted=True, seed=seed
         )
         by_class.append(output_changes(model, images, adversarial))
     return [np.concatenate(of_layer) for of_layer in zip(*by_class, strict=True)]

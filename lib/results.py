@@ -9,8 +9,12 @@ import json
 import os
 import platform
 import re
+import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -28,6 +32,20 @@ _MEASURED = [f"table_{n:02d}" for n in range(2, 13)] + [f"figure_{n:02d}" for n 
 
 _SETTINGS = {"epsilon", "fraction", "step_size"}
 """Columns of decimals that were chosen, not measured."""
+
+USUAL: Mapping[str, object] = MappingProxyType(
+    {
+        "model": "base",
+        "attack": "pgd",
+        "epsilon": 0.3,
+        "steps": 40,
+        "fraction": 0.1,
+        "chosen_on": "test",
+    }
+)
+"""Settings of the paper's tables and figures; where it states none, of the full-scale run."""
+
+_OF_ADAPTIVE_ATTACKS = ("adversarial-robustness-toolbox", "foolbox")
 
 
 def folder() -> Path:
@@ -48,17 +66,24 @@ def write(path: Path, text: str) -> None:
 
 
 def _origin(frame: pd.DataFrame, code: str | None) -> dict[str, Any]:
+    packages = provenance.versions()
+    if "lib.adaptive" in sys.modules:
+        packages |= {name: metadata.version(name) for name in _OF_ADAPTIVE_ATTACKS}
     origin: dict[str, Any] = {
         "date": datetime.now(UTC).date().isoformat(),
         "python": platform.python_version(),
-        "packages": provenance.versions(),
+        "packages": packages,
         "system": platform.system(),
         "machine": platform.machine(),
         "processors": os.cpu_count(),
+        # Their number decides the last digits of sums.
+        "threads": os.environ.get("TF_NUM_INTRAOP_THREADS") or "default",
         "code": code or provenance.code_digest("evaluation"),
     }
     if preset := os.environ.get("LIB_PRESET"):
         origin["preset"] = preset
+    if given := json.loads(os.environ.get("LIB_GIVEN") or "{}"):
+        origin["parameters"] = given
     if "seed" in frame:
         origin["seeds"] = sorted(int(seed) for seed in frame["seed"].unique())
     return origin
@@ -68,7 +93,8 @@ def save(name: str, frame: pd.DataFrame, *, code: str | None = None) -> Path:
     """Record the numbers of a table or figure, and what produced them.
 
     Both files are replaced whole or not at all. Beside ``NAME.csv``, ``provenance.json`` holds
-    for each name the date (UTC), versions, kind of machine, code digest, preset and seeds.
+    for each name the date (UTC), versions, kind of machine, threads, code digest, preset,
+    parameters that were given beside it, and seeds.
 
     Parameters
     ----------
@@ -161,8 +187,28 @@ def _like_published(frame: pd.DataFrame, number: int) -> pd.DataFrame:
     )
 
 
-def _over_seeds(frame: pd.DataFrame, keys: list[str], label: str) -> pd.DataFrame:
-    """Return the mean over seeds and, given several seeds, the 95 % t-interval's half-width."""
+def over_seeds(frame: pd.DataFrame, keys: list[str], label: str = "value") -> pd.DataFrame:
+    """Return the mean over seeds and, given several, half the width of its 95 % t-interval.
+
+    Parameters
+    ----------
+    frame
+        Rows with the keys and ``value``, one row a cell and ``seed`` (if there is such a column).
+    keys
+        The columns that name a cell.
+    label
+        Name of the column of means.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The keys, the label and, with several seeds, ``±`` and the label.
+
+    Raises
+    ------
+    ValueError
+        If a cell has two values for a seed.
+    """
     cell = [*keys, "seed"] if "seed" in frame else keys
     if frame.duplicated(cell).any():
         example = frame.loc[frame.duplicated(cell), cell].iloc[0].to_dict()
@@ -207,11 +253,78 @@ def side_by_side(number: int, this_run: pd.DataFrame) -> pd.DataFrame:
     for label, rows in (("full scale", recorded), ("this run", this_run)):
         if rows is None:
             rows = _published(number).iloc[:0]
-        columns.append(_over_seeds(_like_published(rows, number), keys, label))
+        columns.append(over_seeds(_like_published(rows, number), keys, label))
     frame = pd.concat([column[keys] for column in columns]).drop_duplicates(ignore_index=True)
     for column in columns:
         frame = frame.merge(column, on=keys, how="left", validate="one_to_one")
     return frame
+
+
+class Conditions:
+    """The settings of a run: what else its numbers may stand beside, and be recorded as.
+
+    A run under the usual settings is recorded under the plain names and shown beside the paper
+    and the full-scale run. Any other is recorded as ``NAME_changed``, so that nothing takes it
+    for the paper's experiment, and shown alone. As the last line of a cell it says which.
+
+    Parameters
+    ----------
+    **settings
+        Names of :data:`USUAL` and their values in this run.
+
+    Raises
+    ------
+    ValueError
+        If a name is not one of those.
+    """
+
+    def __init__(self, **settings: object) -> None:
+        if unknown := sorted(set(settings) - set(USUAL)):
+            raise ValueError(f"{unknown[0]} is not one of the settings {', '.join(USUAL)}")
+        self.settings = settings
+        self.changed = {name: value for name, value in settings.items() if value != USUAL[name]}
+
+    def __repr__(self) -> str:
+        """Say in one line what is compared."""
+        if not self.changed:
+            told = ", ".join(
+                f"{name.replace('_', ' ')} {value}" for name, value in self.settings.items()
+            )
+            return f"Comparable with the paper and the full-scale run: {told}."
+        told = ", ".join(
+            f"{name.replace('_', ' ')} {value} instead of {USUAL[name]}"
+            for name, value in self.changed.items()
+        )
+        return (
+            f"Not comparable: this run has {told}. Published and full-scale numbers of the usual "
+            "settings are left out, and its own are saved as changed."
+        )
+
+    def save(self, name: str, frame: pd.DataFrame, *, code: str | None = None) -> Path:
+        """Record numbers as :func:`save` does, under a name of their own if settings changed."""
+        return save(f"{name}_changed" if self.changed else name, frame, code=code)
+
+    def full_scale(self, name: str) -> pd.DataFrame | None:
+        """Return the full-scale rows under these settings, or None if there are none.
+
+        A record that has a setting as a column is searched for it; any other was made under
+        the usual settings.
+        """
+        rows = full_scale(name)
+        for setting, value in self.settings.items():
+            if rows is not None and setting in rows:
+                rows = rows[rows[setting] == value]
+            elif setting in self.changed:
+                return None
+        return None if rows is None or rows.empty else rows
+
+    def side_by_side(self, number: int, this_run: pd.DataFrame) -> pd.DataFrame:
+        """Put numbers side by side as :func:`side_by_side` does; alone if settings changed."""
+        frame = side_by_side(number, this_run)
+        if not self.changed:
+            return frame
+        others = {"paper", "full scale", "± full scale"} & {*frame}
+        return frame.drop(columns=list(others)).dropna(subset="this run", ignore_index=True)
 
 
 def show(frame: pd.DataFrame, percent: bool = True, caption: str | None = None) -> Styler:

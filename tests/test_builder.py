@@ -1,5 +1,6 @@
 """The builder runs what changed, and publishes only what is whole."""
 
+import json
 import os
 import shutil
 import signal
@@ -82,6 +83,14 @@ def copy(built: Book, tmp_path: Path) -> Book:
 class TestBuild:
     def test_the_kernel_is_this_python_and_gets_the_preset(self, built: Book) -> None:
         assert f"{sys.executable} 0.2" in printed(run_of(built).executed)
+
+    def test_the_kernel_gets_what_the_preset_does_not_say(self, copy: Book) -> None:
+        write_chapter(copy, "01_tiny", "import os\nprint(os.environ['LIB_GIVEN'])")
+        book = Book(copy.root)
+        given = ("-p", "epsilon", "0.4", "-p", "model", "base", "-p", "seeds", "[0, 1]")
+        for arguments, expected in (((), {}), (given, {"epsilon": 0.4, "seeds": [0, 1]})):
+            assert invoke(book, "run", "01_tiny", *arguments).exit_code == 0
+            assert json.loads(printed(book.build / "run" / "01_tiny.ipynb")) == expected
 
     def test_results_go_to_the_folder_of_the_preset(self, built: Book) -> None:
         numbers = built.build / "results" / "classroom" / "numbers.csv"

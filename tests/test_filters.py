@@ -1,5 +1,6 @@
 """Which filters are dominant: the measure, the counts, the choice and the order of the pairs."""
 
+import tracemalloc
 from types import SimpleNamespace
 
 import keras
@@ -41,6 +42,10 @@ def untrained(network, monkeypatch):
     """Let every study find the untrained network."""
     monkeypatch.setattr(models, "trained", lambda training: network)
     return network
+
+
+def convolutions():
+    return models.conv_layers(models.build("shallow"))
 
 
 def random_pairs(count):
@@ -220,6 +225,44 @@ class TestMeasure:
         for found, at_once in zip(filters.measure(study), expected, strict=True):
             np.testing.assert_allclose(found, at_once, rtol=1e-4, atol=1e-6)
 
+    def test_another_attack_seed_starts_elsewhere_and_the_default_is_the_victims(
+        self, untrained, monkeypatch
+    ):
+        seeds = []
+
+        def note_seed(model, attack, images, labels, *, targeted, seed):
+            seeds.append(seed)
+            return images
+
+        monkeypatch.setattr(attacks, "perturb", note_seed)
+        for attack_seed in (None, 0, 5):
+            filters.measure(Study(VICTIM, FGSM, 1, attack_seed=attack_seed))
+        assert seeds == [3] * 10 + [0] * 10 + [5] * 10
+
+    def test_memory_does_not_grow_with_the_output_maps_of_the_pairs(self, untrained, monkeypatch):
+        given = []
+        constant = filters.tf.constant
+        monkeypatch.setattr(
+            filters.tf, "constant", lambda value: given.append(len(value)) or constant(value)
+        )
+
+        def peak(images_per_class):
+            study = Study(VICTIM, FGSM, images_per_class)
+            tracemalloc.start()  # numpy reports its arrays to it
+            try:
+                filters.measure.__wrapped__(study)
+                return tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+        peak(1)  # compiles
+        per_pair = (peak(20) - peak(4)) / (9 * (20 - 4))
+        image = 28 * 28 * 4
+        maps = sum(layer.output.shape[1] ** 2 * layer.filters * 4 for layer in convolutions())
+        # The images of one class and their copies, and one number a filter and pair of all.
+        assert per_pair < 8 * image < maps
+        assert max(given) == attacks.BATCH
+
     def test_part_says_which_images(self):
         loaded = data.load("mnist-tiny")
         for part in ("validation", "test"):
@@ -228,7 +271,8 @@ class TestMeasure:
             np.testing.assert_array_equal(split.images, expected.images)
             np.testing.assert_array_equal(split.labels, np.repeat(np.arange(10), 2))
 
-    def test_too_many_images_are_refused_by_name(self, untrained):
+    def test_too_many_images_are_refused_by_name_before_anything_trains(self, monkeypatch):
+        monkeypatch.setattr(models, "trained", lambda training: pytest.fail("it trains"))
         with pytest.raises(data.DataError, match="21 images a class asked for, but class 0 has"):
             filters.measure(Study(VICTIM, FGSM, images_per_class=21))
 

@@ -2,7 +2,9 @@
 
 import json
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -73,6 +75,30 @@ class TestSave:
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", figure["date"])
         assert "tensorflow" in figure["packages"]
         assert figure["processors"] >= 1
+
+    def test_provenance_says_what_was_given_beside_the_preset(self, folder, monkeypatch):
+        def origin():
+            results.save("table_04", ours(value=[0.0]))
+            return json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["table_04"]
+
+        monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+        assert "parameters" not in origin()
+        assert origin()["threads"] == "default"
+        monkeypatch.setenv("LIB_GIVEN", '{"seed": 3, "architectures": ["dense"]}')
+        monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
+        assert origin()["parameters"] == {"seed": 3, "architectures": ["dense"]}
+        assert origin()["threads"] == "1"
+
+    def test_provenance_has_the_libraries_of_the_adaptive_attacks(self, folder, monkeypatch):
+        def packages():
+            results.save("ladder", ours(value=[0.0]))
+            origins = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+            return set(origins["ladder"]["packages"])
+
+        monkeypatch.delitem(sys.modules, "lib.adaptive", raising=False)
+        before = packages()
+        monkeypatch.setitem(sys.modules, "lib.adaptive", ModuleType("lib.adaptive"))
+        assert packages() - before == {"adversarial-robustness-toolbox", "foolbox"}
 
     def test_provenance_names_no_machine_and_no_path(self, folder, monkeypatch):
         monkeypatch.setattr("platform.node", lambda: "a-host-name")
@@ -192,6 +218,59 @@ class TestSideBySide:
         assert len(frame) == len(published)
         np.testing.assert_allclose(frame["full scale"], frame["paper"], rtol=1e-5)
         np.testing.assert_allclose(frame["this run"], frame["paper"])
+
+
+class TestConditions:
+    def test_usual_settings_change_nothing(self, record_full_scale, folder):
+        record_full_scale("table_04", ours(epsilon=[0.3], value=[0.2]))
+        rows = ours(epsilon=[0.3], value=[0.1])
+        usual = results.Conditions(epsilon=0.3, model="base")
+        pd.testing.assert_frame_equal(
+            usual.side_by_side(4, rows), results.side_by_side(4, rows), check_names=False
+        )
+        assert usual.save("table_04", rows) == folder / "table_04.csv"
+        assert usual.full_scale("table_04")["value"].tolist() == [0.2]
+        assert repr(usual).startswith("Comparable with the paper")
+
+    def test_changed_settings_stand_alone(self, record_full_scale, folder):
+        record_full_scale("table_04", ours(epsilon=0.3, seed=[0, 1], value=[0.2, 0.3]))
+        rows = ours(epsilon=[0.3], value=[0.1])
+        changed = results.Conditions(fraction=0.2, model="base")
+        alone = changed.side_by_side(4, rows)
+        assert list(alone) == ["attack", "model", "epsilon", "this run"]
+        assert alone["this run"].tolist() == [0.1]
+        assert changed.save("table_04", rows) == folder / "table_04_changed.csv"
+        assert results.this_run("table_04") is None
+        assert changed.full_scale("table_04") is None
+        assert repr(changed).startswith("Not comparable: this run has fraction 0.2 instead of 0.1")
+        assert "\n" not in repr(changed)
+
+    def test_a_record_that_says_its_settings_is_searched_for_them(self, record_full_scale):
+        assert results.Conditions(model="dense").full_scale("filter_overlap") is None
+        overlap = pd.DataFrame(
+            {"model": ["base", "dense"], "epsilon": [0.3, 0.1], "value": [0.5, 0.6]}
+        )
+        record_full_scale("filter_overlap", overlap)
+
+        def found(**settings):
+            rows = results.Conditions(**settings).full_scale("filter_overlap")
+            return None if rows is None else rows["value"].tolist()
+
+        assert found(model="base") == [0.5]
+        assert found(model="dense") == [0.6]
+        assert found(model="dense", epsilon=0.1) == [0.6]
+        assert found(model="dense", epsilon=0.3) is None
+        assert found(model="dense", fraction=0.2) is None
+
+    def test_other_names_are_refused(self):
+        with pytest.raises(ValueError, match="radius is not one of the settings"):
+            results.Conditions(radius=0.3)
+
+    def test_the_usual_settings_are_the_papers(self):
+        quoted = paper.quoted().set_index("quantity")["value"]
+        assert results.USUAL["epsilon"] == quoted["filter identification epsilon"]
+        assert results.USUAL["epsilon"] == quoted["adversarial training epsilon"]
+        assert results.USUAL["fraction"] == quoted["dominant filter fraction"]
 
 
 class TestShow:
