@@ -318,6 +318,13 @@ class Conditions:
                 return None
         return None if rows is None or rows.empty else rows
 
+    def full_scale_value(self, name: str, **where: object) -> float:
+        """Return the mean value of the full-scale rows with the given entries; NaN without any."""
+        rows = self.full_scale(name)
+        for column, wanted in where.items():
+            rows = None if rows is None else rows[rows[column] == wanted]
+        return float("nan") if rows is None else float(rows["value"].mean())
+
     def side_by_side(self, number: int, this_run: pd.DataFrame) -> pd.DataFrame:
         """Put numbers side by side as :func:`side_by_side` does; alone if settings changed."""
         frame = side_by_side(number, this_run)
