@@ -1,7 +1,9 @@
 """The recorded full-scale run is whole, and reaches what it has to."""
 
 import json
+import math
 import re
+from itertools import product
 
 import pytest
 
@@ -18,6 +20,13 @@ def rows(name):
     return recorded
 
 
+def recorded_or_skip(name):
+    recorded = results.full_scale(name)
+    if recorded is None:
+        pytest.skip(f"the full-scale run has not recorded {name} yet")
+    return recorded
+
+
 def test_every_published_table_and_figure_has_a_counterpart():
     assert results.missing() == []
 
@@ -29,6 +38,101 @@ def test_every_published_cell_has_a_counterpart(number):
     assert len(published) == len(paper.table(number))
     absent = published[published["full scale"].isna()]
     assert absent.empty, absent
+
+
+MODELS = {"shallow", "base", "dense"}
+FILTERS = {"figure_04": {1: 32}, "figure_05": {1: 32}, "figure_06": {2: 64}}
+
+
+def cells(frame, *columns):
+    """Return the cells that a record has for every seed, each once."""
+    assert not frame.duplicated([*columns, "seed"]).any()
+    by_seed = [set(zip(*(of[c] for c in columns), strict=True)) for _, of in frame.groupby("seed")]
+    assert all(one == by_seed[0] for one in by_seed)
+    return by_seed[0]
+
+
+def test_figure_2_has_both_curves_of_every_epoch():
+    curves = rows("figure_02").query("model == 'base'")
+    last = curves["epoch"].max()
+    assert last >= 3
+    assert cells(curves, "part", "quantity", "epoch") == {
+        (part, quantity, epoch)
+        for part in ("training", "validation")
+        for quantity in ("accuracy", "loss")
+        for epoch in range(1, last + 1)
+    }
+
+
+def test_figure_3_has_four_radii_of_three_models_under_both_attacks():
+    sweep = cells(rows("figure_03"), "attack", "model", "epsilon")
+    assert sweep >= set(product(("fgsm", "pgd"), MODELS, (0.0, 0.1, 0.2, 0.3, 0.5)))
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_figures_4_to_6_count_every_filter_of_every_class(name):
+    shares = rows(name)
+    classes = {0} if name == "figure_04" else set(range(10))
+    assert cells(shares, "layer", "class", "filter") == {
+        (layer, digit, index)
+        for layer, count in FILTERS[name].items()
+        for digit in classes
+        for index in range(count)
+    }
+    places = shares.groupby(["layer", "class", "seed"])["value"].sum()
+    for (layer, _, _), held in places.items():  # a tenth of the filters, in every pair
+        assert held == pytest.approx(math.ceil(FILTERS[name][layer] / 10), abs=0.01)
+
+
+def test_the_third_layer_of_the_dense_network_is_counted_as_well():
+    shares = recorded_or_skip("filters_dense")
+    assert cells(shares, "layer", "class", "filter") == {
+        (layer, digit, index)
+        for layer, count in ((1, 32), (2, 64), (3, 128))
+        for digit in range(10)
+        for index in range(count)
+    }
+
+
+METHODS, LOSSES = ("fgsm", "pgd"), ("logits", "probabilities")
+
+
+def test_the_double_softmax_is_recorded_for_every_attack_and_loss():
+    pairs = set(product(METHODS, LOSSES))
+    targets = {(one, other) for one, other in product(range(10), repeat=2) if one != other}
+    rates = cells(rows("targeted_rates"), "attack", "loss_input", "source", "target")
+    assert rates == {(*pair, *target) for pair in pairs for target in targets}
+    found = cells(recorded_or_skip("double_softmax"), "attack", "loss_input", "quantity")
+    quantities = {"untargeted accuracy", "tables with no more ticks"}
+    quantities |= {f"reaches rank {place}" for place in range(1, 10)}
+    assert found == {(*pair, quantity) for pair in pairs for quantity in quantities}
+    found = cells(recorded_or_skip("targeted_cases"), "attack", "loss_input", "case")
+    assert found == {(*pair, case) for pair in pairs for case in ("average", "best", "worst")}
+
+
+def test_the_learning_curves_begin_before_the_first_epoch():
+    curves = rows("learning_curves").query("fraction in (0.1, 1)")
+    columns = ("model", "attack", "training", "fraction", "test", "epoch")
+    assert cells(curves, *columns) == set(
+        product(
+            MODELS,
+            METHODS,
+            ("adversarial", "mixed"),
+            (0.1, 1.0),
+            ("clean", "static"),
+            range(curves["epoch"].max() + 1),
+        )
+    )
+
+
+def test_attacks_are_crossed_and_a_second_radius_was_tried():
+    mixed = recorded_or_skip("cross_attack").query("training == 'mixed'")
+    crossed = cells(mixed, "trained_on", "tested_on", "model")
+    assert crossed >= {(*pair, "base") for pair in product(METHODS, repeat=2)}
+    radii = recorded_or_skip("other_radius").query("training == 'mixed' and attack == 'pgd'")
+    assert cells(radii, "model", "epsilon", "test") >= {
+        ("base", 0.2, test) for test in ("clean", "static")
+    }
 
 
 def test_every_record_says_what_produced_it():
