@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -169,7 +170,8 @@ class Chapter:
     @cached_property
     def reads_this_run(self) -> bool:
         """Whether it shows what earlier chapters of the same run computed."""
-        return any("this_run(" in cell.source for cell in self.notebook.cells)
+        asks = re.compile(r"\bthis_run\(")  # not of_this_run(, as a chapter may name its own
+        return any(asks.search(cell.source) for cell in self.notebook.cells)
 
     @property
     def runs_alone(self) -> bool:

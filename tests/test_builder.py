@@ -235,6 +235,12 @@ class TestWhatDeterminesAChapter:
         )
         assert not again.is_current
 
+    def test_a_function_of_a_like_name_reads_no_run(self, copy: Book) -> None:
+        own = write_chapter(copy, "02_own", "def of_this_run(name):\n    return name")
+        reader = write_chapter(copy, "03_reader", "rows = results.this_run('table_04')")
+        assert not Chapter(own).reads_this_run
+        assert Chapter(reader).reads_this_run
+
     def test_magics_are_not_taken_for_python(self, copy: Book) -> None:
         path = write_chapter(copy, "02_magic", "%matplotlib inline\nfrom lib import data\n!ls")
         assert Chapter(path).modules() == {"parameters", "data"}
