@@ -14,7 +14,7 @@ from lib import attacks, data, models
 from lib.attacks import Attack
 from lib.cache import cached
 from lib.data import Images
-from lib.parameters import Count, Fraction, Seed
+from lib.parameters import Count, Fraction, Part, Seed
 
 Changes = list[NDArray[np.float32]]
 """One array a layer, shape ``(pairs, filters)``: the mean absolute change of each output map."""
@@ -44,7 +44,7 @@ class Study:
     victim: models.Training
     attack: Attack
     images_per_class: Count = 100
-    part: Literal["validation", "test"] = "test"
+    part: Part = "test"
     attack_seed: Seed | None = None
 
 

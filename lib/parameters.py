@@ -18,6 +18,9 @@ Architecture = Literal["shallow", "base", "dense"]
 Method = Literal["fgsm", "pgd"]
 """The two attacks of the paper."""
 
+Part = Literal["test", "validation"]
+"""Which images choose filters: the paper's are test images; validation images leave those alone."""
+
 Epsilon = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 """L-infinity radius in pixel units, where 0 is black and 1 is white."""
 
@@ -34,3 +37,4 @@ Architectures = Annotated[tuple[Architecture, ...], Field(min_length=1)]
 Epsilons = Annotated[tuple[Epsilon, ...], Field(min_length=1)]
 Fractions = Annotated[tuple[Fraction, ...], Field(min_length=1)]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1)]
+Counts = Annotated[tuple[Count, ...], Field(min_length=1)]
