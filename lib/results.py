@@ -89,6 +89,20 @@ def _origin(frame: pd.DataFrame, code: str | None) -> dict[str, Any]:
     return origin
 
 
+def _checked(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_]+", name):
+        raise ValueError(f"a result's name has small letters, digits and underscores, not {name!r}")
+    return name
+
+
+def _note_origin(name: str, frame: pd.DataFrame, code: str | None) -> None:
+    record = folder() / "provenance.json"
+    with cache.lock("results"):  # chapters run side by side
+        origins = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+        origins[name] = _origin(frame, code)
+        write(record, json.dumps(origins, indent=2, sort_keys=True) + "\n")
+
+
 def save(name: str, frame: pd.DataFrame, *, code: str | None = None) -> Path:
     """Record the numbers of a table or figure, and what produced them.
 
@@ -117,15 +131,69 @@ def save(name: str, frame: pd.DataFrame, *, code: str | None = None) -> Path:
     ValueError
         If the name is not of that form.
     """
-    if not re.fullmatch(r"[a-z0-9_]+", name):
-        raise ValueError(f"a result's name has small letters, digits and underscores, not {name!r}")
-    path = folder() / f"{name}.csv"
+    path = folder() / f"{_checked(name)}.csv"
     write(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    record = folder() / "provenance.json"
-    with cache.lock("results"):  # chapters run side by side
-        origins = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-        origins[name] = _origin(frame, code)
-        write(record, json.dumps(origins, indent=2, sort_keys=True) + "\n")
+    _note_origin(name, frame, code)
+    return path
+
+
+def save_network(
+    name: str, network: Any, ladder: pd.DataFrame, what: str, *, code: str | None = None
+) -> Path:
+    """Keep a trained network, and a card that says what it withstands.
+
+    Beside ``models/NAME.keras``, which Keras loads without this package, stands the card,
+    ``models/NAME.md``. Where they come from is noted as by :func:`save`.
+
+    Parameters
+    ----------
+    name
+        As for :func:`save`.
+    network
+        A Keras model.
+    ladder
+        Of :func:`lib.adaptive.ladder`: ``rung``, ``budget``, ``accuracy`` and ``worst case``.
+    what
+        How it was trained and on which images it was attacked, in a sentence or two.
+    code
+        As for :func:`save`.
+
+    Returns
+    -------
+    pathlib.Path
+        The network's file.
+    """
+    path = folder() / "models" / f"{_checked(name)}.keras"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid4().hex}.keras")
+    try:
+        network.save(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    rungs = [
+        f"| {row['rung']} | {row['budget']} | {row['accuracy']:.2%} | {row['worst case']:.2%} |"
+        for _, row in ladder.iterrows()
+    ]
+    card = [
+        f"# {name}",
+        what,
+        "\n".join(
+            [
+                "| attack | budget for an image | read correctly | worst case so far |",
+                "| --- | --- | ---: | ---: |",
+                *rungs,
+            ]
+        ),
+        "The worst case counts an image only if it withstands every attack up to that row.",
+        "```python\n"
+        "import keras\n\n"
+        f'network = keras.saving.load_model("{path.name}")\n'
+        "logits = network(images)  # pixels in [0, 1], shape (n, 28, 28, 1)\n"
+        "```",
+    ]
+    write(path.with_suffix(".md"), "\n\n".join(card) + "\n")
+    _note_origin(f"models/{name}", ladder, code)
     return path
 
 

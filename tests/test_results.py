@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -318,3 +319,44 @@ class TestShow:
     def test_equal_tables_give_equal_html(self):
         assert self.html(caption="a") == self.html(caption="a")
         assert self.html(caption="a") != self.html(caption="b")
+
+
+class TestSaveNetwork:
+    LADDER = pd.DataFrame(
+        {
+            "rung": ["clean", "pgd"],
+            "budget": ["\N{EN DASH}", "40 steps"],
+            "accuracy": [0.99, 0.125],
+            "worst case": [0.99, 0.1],
+        }
+    )
+
+    def test_keras_alone_loads_it_and_the_card_has_the_ladder(self, folder):
+        inputs = keras.Input((2,))
+        network = keras.Model(inputs, keras.layers.Dense(3)(inputs))
+        path = results.save_network("small", network, self.LADDER, "A small one.", code="0123")
+        images = np.ones((4, 2), np.float32)
+        again = keras.saving.load_model(path)
+        np.testing.assert_array_equal(again(images), network(images))
+        card = path.with_suffix(".md").read_text(encoding="utf-8")
+        assert "A small one." in card
+        assert "| pgd | 40 steps | 12.50% | 10.00% |" in card
+        origins = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+        assert origins["models/small"]["code"] == "0123"
+        assert {one.name for one in path.parent.iterdir()} == {"small.keras", "small.md"}
+
+    def test_a_failure_leaves_the_old_network(self):
+        class Full:
+            def save(self, path):
+                Path(path).write_bytes(b"half")
+                raise OSError("no space left on device")
+
+        inputs = keras.Input((2,))
+        path = results.save_network(
+            "small", keras.Model(inputs, keras.layers.Dense(1)(inputs)), self.LADDER, ""
+        )
+        before = path.read_bytes()
+        with pytest.raises(OSError, match="no space"):
+            results.save_network("small", Full(), self.LADDER, "")
+        assert path.read_bytes() == before
+        assert {one.name for one in path.parent.iterdir()} == {"small.keras", "small.md"}
