@@ -46,6 +46,14 @@ def forward_multiply_adds(layer: keras.layers.Layer) -> int:
     return int(places * np.prod(layer.kernel.shape))
 
 
+def _used(layer: keras.layers.Layer) -> float:
+    """Return the share of a layer's output that pooling uses, and :mod:`lib.fused` computes."""
+    if isinstance(layer, keras.layers.Dense):
+        return 1.0
+    rows, columns = layer.output.shape[1:3]
+    return float((rows // 2 * 2) * (columns // 2 * 2) / (rows * columns))
+
+
 def _layers(model: keras.Model, choice: FilterChoice) -> Iterator[_Layer]:
     chosen_of = dict(zip(models.conv_layers(model), choice, strict=True))
     needed = 0.0  # nothing trains below the first layer
@@ -75,26 +83,32 @@ def step_multiply_adds(model: keras.Model, choice: FilterChoice, way: Way) -> pd
     pandas.DataFrame
         One row a layer with weights: ``layer``, and the multiply-adds of its output
         (``forward``), of the ``weight gradients`` and of the ``input gradients``. The images
-        themselves need no gradient.
+        themselves need no gradient. The selective layer leaves out the last row and column of
+        an output if pooling drops them.
     """
     rows = []
     for index, (layer, forward, trains, needed) in enumerate(_layers(model, choice)):
+        shares = [1.0, trains, needed]
         if way in ("whole", "mask"):
-            shares = (1.0, float(index > 0))
+            shares = [1.0, 1.0, float(index > 0)]
         elif way == "parallel" or isinstance(layer, keras.layers.Dense):
-            shares = (trains, float(needed > 0))
-        else:
-            shares = (trains, needed)
-        rows.append((layer.name, forward, *(round(forward * share) for share in shares)))
+            shares = [1.0, trains, float(needed > 0)]
+        used = _used(layer) if way == "selective" else 1.0
+        rows.append((layer.name, *(round(forward * used * share) for share in shares)))
     return pd.DataFrame(rows, columns=["layer", "forward", "weight gradients", "input gradients"])
 
 
 def attack_multiply_adds(model: keras.Model) -> int:
     """Return what one image costs in one step of an attack.
 
-    That is the output of every layer and the gradient of every input, the image's included.
+    That is the output of every layer and the gradient of every input, the image's included, where
+    pooling uses them.
     """
-    return 2 * sum(forward_multiply_adds(layer) for layer in model.layers if layer.weights)
+    return 2 * sum(
+        round(forward_multiply_adds(layer) * _used(layer))
+        for layer in model.layers
+        if layer.weights
+    )
 
 
 def step_bytes(

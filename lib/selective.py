@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from lib import fused
@@ -69,7 +68,7 @@ class SelectiveConv2D(keras.layers.Layer):
         super().__init__(name=layer.name)
         rest = tuple(index for index in range(layer.filters) if index not in set(chosen))
         self.chosen, self.needed = chosen, needed
-        self.order = np.argsort(chosen + rest).tolist()
+        self.places = chosen + rest
         self.dropout = dropout
         self.seed_generator = keras.random.SeedGenerator()
         kernel, bias = layer.get_weights()
@@ -97,12 +96,12 @@ class SelectiveConv2D(keras.layers.Layer):
 
     def _in_order(self, dominant: Any, frozen: Any) -> tf.Tensor:
         parts = tf.concat([tf.convert_to_tensor(dominant), tf.convert_to_tensor(frozen)], axis=-1)
-        return tf.stop_gradient(tf.gather(parts, self.order, axis=-1))
+        return tf.stop_gradient(_spread(parts, self.places))
 
     def _operation(self, seed: tf.Tensor) -> Callable[..., tf.Tensor]:
         rate = round(self.dropout * DROPOUT_LEVELS) / DROPOUT_LEVELS
         scale = 1 / (1 - rate)
-        frozen = set(range(len(self.order))) - set(self.chosen)
+        frozen = set(self.places) - set(self.chosen)
 
         @tf.custom_gradient
         def convolve_and_pool(
@@ -112,7 +111,7 @@ class SelectiveConv2D(keras.layers.Layer):
             dominant_kernel: tf.Tensor,
             dominant_bias: tf.Tensor,
         ) -> tuple[tf.Tensor, Callable[..., Gradients]]:
-            convolved = tf.nn.conv2d(maps, kernel, 1, "SAME")
+            convolved, padded, padding = fused.convolve(maps, kernel)
             _, rows, columns, count = convolved.shape
             pooled = [tf.shape(maps)[0], rows // 2, columns // 2, count]
             out = fused.activate(convolved, bias, keep(seed, pooled, rate), scale)
@@ -130,7 +129,7 @@ class SelectiveConv2D(keras.layers.Layer):
                     of_chosen = of_filters(channels)
                 if self.needed:
                     of_needed = fused.input_gradient(
-                        tf.gather(kernel, self.needed, axis=2), everything
+                        tf.gather(kernel, self.needed, axis=2), everything, *maps.shape[1:3]
                     )
                     of_maps = _spread(of_needed, self.needed, maps.shape[-1])
                 of_kernel = tf.zeros_like(dominant_kernel)
@@ -138,11 +137,11 @@ class SelectiveConv2D(keras.layers.Layer):
                 if self.chosen:
                     of_bias = tf.reduce_sum(of_chosen, (0, 1, 2))
                     of_kernel = tf.raw_ops.Conv2DBackpropFilter(
-                        input=maps,
+                        input=padded,
                         filter_sizes=tf.shape(dominant_kernel),
                         out_backprop=of_chosen,
                         strides=[1, 1, 1, 1],
-                        padding="SAME",
+                        padding=padding,
                     )
                 return [of_maps, None, None, of_kernel, of_bias]
 
@@ -152,9 +151,9 @@ class SelectiveConv2D(keras.layers.Layer):
         return operation
 
 
-def _spread(maps: tf.Tensor, places: tuple[int, ...], channels: int) -> tf.Tensor:
-    """Put the maps of some channels in their places, zeros in the others."""
-    if len(places) == channels:
+def _spread(maps: tf.Tensor, places: tuple[int, ...], channels: int | None = None) -> tf.Tensor:
+    """Put channels in their places among ``channels`` (else as many), zeros in the others."""
+    if places == tuple(range(channels or len(places))):
         return maps
     # A product with ones and zeros beats a gather.
-    return tf.tensordot(maps, tf.one_hot(places, channels, dtype=maps.dtype), 1)
+    return tf.tensordot(maps, tf.one_hot(places, channels or len(places), dtype=maps.dtype), 1)

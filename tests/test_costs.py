@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
-from lib import costs, models, splitting
+from lib import costs, fused, models, splitting
 
 COUNTED = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "MatMul")
 CHOICES = {
@@ -71,17 +71,13 @@ class TestMultiplyAdds:
             for way in ("whole", "selective")
         )
         for layer, chosen in zip(models.conv_layers(model), choice, strict=True):
+            # Of the third convolution's 7 x 7 places, pooling uses 6 x 6.
+            used = 36 / 49 if layer.name == "conv3" else 1
             weights = whole.loc[layer.name, "weight gradients"] * len(chosen) / layer.filters
-            assert selective.loc[layer.name, "weight gradients"] == weights
+            assert selective.loc[layer.name, "weight gradients"] == weights * used
+            assert selective.loc[layer.name, "forward"] == whole.loc[layer.name, "forward"] * used
         second = whole.loc["conv2", "input gradients"] * len(choice[0]) / model.layers[0].filters
         assert selective.loc["conv2", "input gradients"] == second
-        assert (selective["forward"] == whole["forward"]).all()
-
-    def test_all_ways_agree_if_every_filter_trains(self, architecture, choice):
-        model = models.build(architecture)
-        everything = tuple(tuple(range(layer.filters)) for layer in models.conv_layers(model))
-        one, *others = (costs.step_multiply_adds(model, everything, way) for way in costs.WAYS)
-        assert all(one.equals(other) for other in others)
 
     def test_without_trainable_filters_only_the_dense_layers_cost(self, architecture, choice):
         model = models.build(architecture)
@@ -93,6 +89,22 @@ class TestMultiplyAdds:
             assert (counts.filter(like="conv", axis=0)["weight gradients"] == 0).all()
 
 
+@pytest.mark.parametrize("architecture", ["shallow", "base"])
+def test_all_ways_agree_if_every_filter_trains_and_every_place_is_used(architecture):
+    model = models.build(architecture)
+    everything = tuple(tuple(range(layer.filters)) for layer in models.conv_layers(model))
+    one, *others = (costs.step_multiply_adds(model, everything, way) for way in costs.WAYS)
+    assert all(one.equals(other) for other in others)
+
+
+@pytest.mark.parametrize("architecture", ["shallow", "base", "dense"])
+def test_an_attack_needs_as_much_backwards_as_forwards(architecture):
+    model = models.build(architecture)
+    logits = tf.function(lambda images: fused.logits(model, images))
+    graph = logits.get_concrete_function(tf.zeros((1, 28, 28, 1))).graph
+    assert costs.attack_multiply_adds(model) == 2 * counted_in_graph(graph)
+
+
 def test_an_attack_needs_the_gradient_of_the_image():
     model = models.build("shallow")
 
@@ -100,7 +112,9 @@ def test_an_attack_needs_the_gradient_of_the_image():
     def gradient(images, labels):
         with tf.GradientTape() as tape:
             tape.watch(images)
-            loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(images))
+            loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
+                labels, fused.logits(model, images)
+            )
         return tape.gradient(loss, images)
 
     example = tf.zeros((1, 28, 28, 1)), tf.zeros(1, tf.int64)

@@ -55,3 +55,26 @@ def test_what_is_no_block_of_ours_is_called_as_it_is(convolution, pooling):
         keras.layers.Dense(10),
     ]
     assert_fused_equals(keras.Sequential(layers))
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+@pytest.mark.parametrize(("rows", "columns"), [(7, 7), (8, 6), (7, 8)])
+@pytest.mark.parametrize("channels", [1, 24], ids=["few channels", "many channels"])
+def test_the_places_that_pooling_drops_are_not_computed_and_not_missed(
+    size, rows, columns, channels
+):
+    random = np.random.default_rng(0)
+    maps = tf.constant(random.normal(size=(2, rows, columns, channels)).astype("float32"))
+    kernel = tf.constant(random.normal(size=(size, size, channels, 16)).astype("float32"))
+    used = rows // 2 * 2, columns // 2 * 2
+    with tf.GradientTape() as tape:
+        tape.watch(maps)
+        plain = tf.nn.conv2d(maps, kernel, 1, "SAME")[:, : used[0], : used[1]]
+    convolved, _, _ = fused.convolve(maps, kernel)
+    if size > 1:
+        assert tuple(convolved.shape[1:3]) == used
+    np.testing.assert_allclose(convolved[:, : used[0], : used[1]], plain, atol=1e-4)
+    above = tf.constant(random.normal(size=plain.shape).astype("float32"))
+    missing = [[0, 0], *([0, n - m] for n, m in zip(convolved.shape[1:3], used, strict=True))]
+    found = fused.input_gradient(kernel, tf.pad(above, [*missing, [0, 0]]), rows, columns)
+    np.testing.assert_allclose(found, tape.gradient(plain, maps, above), atol=1e-4)
