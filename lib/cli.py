@@ -206,7 +206,9 @@ def _parsed(given: tuple[tuple[str, str], ...]) -> dict[str, Any]:
 
 
 class _Board:
-    """Shows chapters, cells and seconds: in place on a terminal, else at the ends."""
+    """Shows chapters, cells and seconds: in place on a terminal, else in a line a minute."""
+
+    MINUTE = 60.0
 
     def __init__(self) -> None:
         self._at: dict[str, tuple[str, float]] = {}  # where each is, and since when it runs
@@ -216,27 +218,28 @@ class _Board:
         self._on_terminal = sys.stdout.isatty()
 
     def __enter__(self) -> "_Board":
-        if self._on_terminal:
-            self._drawn_by.start()
+        self._drawn_by.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._closed.set()
+        self._drawn_by.join()
         if self._on_terminal:
-            self._drawn_by.join()
             click.echo("\r\033[K", nl=False)
 
     def _draw(self) -> None:
-        while not self._closed.wait(0.5):
+        while not self._closed.wait(0.5 if self._on_terminal else self.MINUTE):
             with self._writing:
                 now = time.monotonic()
                 line = "   ".join(
                     f"{name}: {at}, {now - started:.0f} s"
                     for name, (at, started) in list(self._at.items())
                 )
-                # A longer line would not be overwritten.
-                width = shutil.get_terminal_size().columns - 1
-                click.echo(f"\r\033[K{line[:width]}", nl=False)
+                if self._on_terminal:  # a longer line would not be overwritten
+                    width = shutil.get_terminal_size().columns - 1
+                    click.echo(f"\r\033[K{line[:width]}", nl=False)
+                elif line:
+                    click.echo(line)
 
     def say(self, text: str) -> None:
         """Write a line that stays."""

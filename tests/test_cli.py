@@ -1,5 +1,6 @@
 """The command line refuses what is not possible, in one line and before anything runs."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,6 +104,16 @@ def test_a_parameter_may_be_text() -> None:
     assert cluster.validated("tcp://host:8786") == "tcp://host:8786"
     with pytest.raises(RefusedError, match="cluster: 8786 is not allowed; it must be text"):
         cluster.validated(8786)
+
+
+def test_a_log_gets_a_line_a_minute(
+    new_book: Callable[..., Book], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lib.cli._Board.MINUTE", 0.1)
+    result = invoke(new_book("import time; time.sleep(2)"), "run", "01_tiny")
+    assert result.exit_code == 0
+    assert re.search(r"^01_tiny: cell \d of \d, \d+ s$", result.stdout, re.M)
+    assert "\r" not in result.stdout
 
 
 def test_lists_chapters_with_types_defaults_and_help(book: Book) -> None:
