@@ -5,7 +5,7 @@ defence from one that only hides its gradients (Carlini et al. 2019; Athalye et 
 """
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Literal, get_args
@@ -523,6 +523,7 @@ def ladder(
     count: Count | None = None,
     epsilon: Epsilon = 0.3,
     budgets: Mapping[Rung, Budget] | None = None,
+    run: Callable[..., Iterable[Any]] = map,
 ) -> pd.DataFrame:
     """Attack a defence with one rung after another.
 
@@ -536,6 +537,8 @@ def ladder(
         As in :class:`Assault`.
     budgets
         Those that differ from :data:`BUDGETS`.
+    run
+        What computes the rungs: one after another, or :func:`lib.sweeps.run`.
 
     Returns
     -------
@@ -543,13 +546,17 @@ def ladder(
         One row a rung: ``rung``, ``budget``, ``accuracy``, and ``worst case``, the share of the
         images that withstood this rung and all rows above it.
     """
-    rows, standing = [], None
-    for rung in rungs:
-        assault = Assault(defence, rung, epsilon, count, (budgets or {}).get(rung))
-        verdict = withstood(assault)
-        standing = verdict if standing is None else standing & verdict
-        rows.append((rung, budget_in_words(assault), verdict.mean(), standing.mean()))
-    return pd.DataFrame(rows, columns=["rung", "budget", "accuracy", "worst case"])
+    assaults = [Assault(defence, rung, epsilon, count, (budgets or {}).get(rung)) for rung in rungs]
+    verdicts = list(run(withstood, assaults))
+    standing = np.logical_and.accumulate(verdicts)
+    return pd.DataFrame(
+        {
+            "rung": rungs,
+            "budget": map(budget_in_words, assaults),
+            "accuracy": np.mean(verdicts, axis=1),
+            "worst case": np.mean(standing, axis=1),
+        }
+    )
 
 
 def epsilon_curve(
