@@ -160,7 +160,8 @@ def class_matrix(
     for digit in range(len(values)) if hide_diagonal else ():
         number = format(values[digit, digit], fmt)
         axes.text(digit + 0.5, digit + 0.5, number, ha="center", va="center", fontsize=9)
-    axes.set(xlabel=columns, ylabel=rows)
+    axes.set(xlabel=columns)
+    axes.set_ylabel(rows, labelpad=8)
     axes.tick_params(length=0, rotation=0)
     return axes
 

@@ -368,6 +368,9 @@ class Conditions:
             "settings are left out, and its own are saved as changed."
         )
 
+    def _repr_markdown_(self) -> str:
+        return repr(self)  # as a paragraph, whose lines break
+
     def save(self, name: str, frame: pd.DataFrame, *, code: str | None = None) -> Path:
         """Record numbers as :func:`save` does, under a name of their own if settings changed."""
         return save(f"{name}_changed" if self.changed else name, frame, code=code)
@@ -402,6 +405,14 @@ class Conditions:
         return frame.drop(columns=list(others)).dropna(subset="this run", ignore_index=True)
 
 
+def _of_numbers(column: "pd.Series[Any]") -> bool:
+    """Tell whether a column holds numbers, or text that begins with one, and dashes for none."""
+    if pd.api.types.is_numeric_dtype(column):
+        return True
+    begins_with_one = column.dropna().astype(str).str.match(r"[-+\u2212]?\d|\u2013$")
+    return bool(begins_with_one.all())
+
+
 def show(frame: pd.DataFrame, percent: bool = True, caption: str | None = None) -> Styler:
     """Return a table for a page: aligned, with its caption, and without an index.
 
@@ -429,8 +440,12 @@ def show(frame: pd.DataFrame, percent: bool = True, caption: str | None = None) 
     text = f"{caption}\n{frame.to_csv()}"
     uuid = hashlib.sha256(text.encode()).hexdigest()[:12]
     style = Styler(frame, uuid=uuid, caption=caption, cell_ids=False).hide(axis="index")
-    right = [{"selector": "", "props": [("text-align", "right")]}]
-    aligned: dict[Any, Any] = {name: right for name in frame.select_dtypes("number").columns}
+    aligned: dict[Any, Any] = {
+        name: [
+            {"selector": "", "props": [("text-align", "right" if _of_numbers(values) else "left")]}
+        ]
+        for name, values in frame.items()
+    }
     return (
         style.format(formats, na_rep="\N{EN DASH}")
         .set_table_styles(aligned, axis=0)

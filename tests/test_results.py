@@ -310,11 +310,24 @@ class TestShow:
     def test_numbers_are_aligned_and_no_colour_is_named(self):
         html = self.html()
         style = html[: html.index("</style>")]
-        assert re.findall(r"\.col(\d)", style) == ["1", "2"]
-        assert "text-align: right" in style
+        aligned = re.findall(r"\.col(\d)[^{]*\{\s*text-align: (\w+)", style)
+        assert aligned == [("0", "left"), ("1", "right"), ("2", "right")]
         assert "color" not in style
         # The theme gives a dark page's tables their colours by this class.
         assert 'class="dataframe"' in html
+
+    @pytest.mark.parametrize(
+        ("values", "side"),
+        [
+            (["+2.6 [1.2, 3.9]", "\N{EN DASH}"], "right"),
+            (["40 steps", "none"], "left"),
+            (["yes", "no"], "left"),
+            ([0.5, 1.0], "right"),
+        ],
+    )
+    def test_text_that_begins_with_a_number_is_aligned_as_one(self, values, side):
+        style = results.show(pd.DataFrame({"what": values})).to_html()
+        assert f"text-align: {side}" in style[: style.index("</style>")]
 
     def test_equal_tables_give_equal_html(self):
         assert self.html(caption="a") == self.html(caption="a")
