@@ -20,13 +20,6 @@ def rows(name):
     return recorded
 
 
-def recorded_or_skip(name):
-    recorded = results.full_scale(name)
-    if recorded is None:
-        pytest.skip(f"the full-scale run has not recorded {name} yet")
-    return recorded
-
-
 def test_every_published_table_and_figure_has_a_counterpart():
     assert results.missing() == []
 
@@ -85,7 +78,7 @@ def test_figures_4_to_6_count_every_filter_of_every_class(name):
 
 
 def test_the_third_layer_of_the_dense_network_is_counted_as_well():
-    shares = recorded_or_skip("filters_dense")
+    shares = rows("filters_dense")
     assert cells(shares, "layer", "class", "filter") == {
         (layer, digit, index)
         for layer, count in ((1, 32), (2, 64), (3, 128))
@@ -102,11 +95,11 @@ def test_the_double_softmax_is_recorded_for_every_attack_and_loss():
     targets = {(one, other) for one, other in product(range(10), repeat=2) if one != other}
     rates = cells(rows("targeted_rates"), "attack", "loss_input", "source", "target")
     assert rates == {(*pair, *target) for pair in pairs for target in targets}
-    found = cells(recorded_or_skip("double_softmax"), "attack", "loss_input", "quantity")
+    found = cells(rows("double_softmax"), "attack", "loss_input", "quantity")
     quantities = {"untargeted accuracy", "tables with no more ticks"}
     quantities |= {f"reaches rank {place}" for place in range(1, 10)}
     assert found == {(*pair, quantity) for pair in pairs for quantity in quantities}
-    found = cells(recorded_or_skip("targeted_cases"), "attack", "loss_input", "case")
+    found = cells(rows("targeted_cases"), "attack", "loss_input", "case")
     assert found == {(*pair, case) for pair in pairs for case in ("average", "best", "worst")}
 
 
@@ -126,10 +119,12 @@ def test_the_learning_curves_begin_before_the_first_epoch():
 
 
 def test_attacks_are_crossed_and_a_second_radius_was_tried():
-    mixed = recorded_or_skip("cross_attack").query("training == 'mixed'")
+    mixed = rows("cross_attack").query("training == 'mixed'")
     crossed = cells(mixed, "trained_on", "tested_on", "model")
     assert crossed >= {(*pair, "base") for pair in product(METHODS, repeat=2)}
-    radii = recorded_or_skip("other_radius").query("training == 'mixed' and attack == 'pgd'")
+    chosen = cells(rows("filters_chosen_on"), "chosen_on", "test")
+    assert chosen == set(product(("test", "validation"), ("clean", "static")))
+    radii = rows("other_radius").query("training == 'mixed' and attack == 'pgd'")
     assert cells(radii, "model", "epsilon", "test") >= {
         ("base", 0.2, test) for test in ("clean", "static")
     }
