@@ -5,9 +5,10 @@ import math
 import re
 from itertools import product
 
+import keras
 import pytest
 
-from lib import adaptive, bench, paper, results
+from lib import adaptive, attacks, bench, data, models, paper, results
 
 from .conftest import ROOT
 
@@ -132,7 +133,9 @@ def test_attacks_are_crossed_and_a_second_radius_was_tried():
 
 def test_every_record_says_what_produced_it():
     origins = json.loads((results.FULL_SCALE / "provenance.json").read_text(encoding="utf-8"))
-    assert sorted(origins) == sorted(path.stem for path in results.FULL_SCALE.glob("*.csv"))
+    tables = [path.stem for path in results.FULL_SCALE.glob("*.csv")]
+    networks = [f"models/{path.stem}" for path in results.FULL_SCALE.glob("models/*.keras")]
+    assert sorted(origins) == sorted(tables + networks)
     assert {origin["preset"] for origin in origins.values()} == {"paper"}
 
 
@@ -171,6 +174,33 @@ def test_a_hardened_network_keeps_its_accuracy_under_every_attack():
     assert set(ladder.index) == set(adaptive.RUNGS)
     assert ladder.loc["clean", "accuracy"] >= 0.97
     assert ladder["worst case"].min() >= 0.85
+
+
+class TestNetworks:
+    """Those that are kept do what their cards say, on images that come with a package."""
+
+    IMAGES = data.load("mnist-5k").test.first(200)
+
+    @pytest.fixture(params=["undefended", "split_pgd", "hardened"])
+    def kept(self, request):
+        path = results.FULL_SCALE / "models" / f"{request.param}.keras"
+        card = path.with_suffix(".md").read_text(encoding="utf-8")
+        rungs = re.findall(r"^\| ([\w-]+) \| .* \| ([\d.]+)% \| ([\d.]+)% \|$", card, re.M)
+        return keras.saving.load_model(path), {rung: float(share) / 100 for rung, share, _ in rungs}
+
+    def test_they_read_clean_images_as_their_cards_say(self, kept):
+        network, card = kept
+        assert set(card) == set(adaptive.RUNGS)
+        found = models.accuracy(network, self.IMAGES.images, self.IMAGES.labels)
+        assert found == pytest.approx(card["clean"], abs=0.03)
+
+    def test_they_withstand_pgd_as_their_cards_say(self, kept):
+        network, card = kept
+        images = attacks.perturb(
+            network, attacks.Attack("pgd", 0.3), self.IMAGES.images, self.IMAGES.labels
+        )
+        found = models.accuracy(network, images, self.IMAGES.labels)
+        assert found == pytest.approx(card["pgd"], abs=0.06)
 
 
 def test_the_controls_were_trained_and_the_yardstick_withstands_what_they_do_not():
