@@ -1,6 +1,8 @@
 """Which convolution filters an attack disturbs: the measure of the paper's section 3.4."""
 
 import math
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
 import keras
@@ -78,6 +80,25 @@ def split_of(study: Study) -> data.Split:
     return split.per_class(study.images_per_class)
 
 
+@lru_cache(maxsize=64)
+def _compiled(model: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], list[tf.Tensor]]:
+    """Return the function from paired images to the changes, traced once for any number."""
+    outputs = keras.Model(model.inputs, [layer.output for layer in models.conv_layers(model)])
+    images = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)
+
+    @tf.function(input_signature=[images, images])
+    def change(one: tf.Tensor, other: tf.Tensor) -> list[tf.Tensor]:
+        maps = zip(
+            keras.tree.flatten(outputs(one, training=False)),
+            keras.tree.flatten(outputs(other, training=False)),
+            strict=True,
+        )
+        return [tf.reduce_mean(tf.abs(a - b), axis=(1, 2)) for a, b in maps]
+
+    function: Callable[[tf.Tensor, tf.Tensor], list[tf.Tensor]] = change
+    return function
+
+
 def output_changes(model: keras.Model, clean: Images, adversarial: Images) -> Changes:
     """Return how much each filter's output changes between paired images.
 
@@ -95,18 +116,8 @@ def output_changes(model: keras.Model, clean: Images, adversarial: Images) -> Ch
         output after the ReLU, averaged over positions. Only one batch of output maps is
         in memory at a time.
     """
+    change = _compiled(models.stand_in(model))
     layers = models.conv_layers(model)
-    outputs = keras.Model(model.inputs, [layer.output for layer in layers])
-
-    @tf.function
-    def change(one: tf.Tensor, other: tf.Tensor) -> list[tf.Tensor]:
-        maps = zip(
-            keras.tree.flatten(outputs(one, training=False)),
-            keras.tree.flatten(outputs(other, training=False)),
-            strict=True,
-        )
-        return [tf.reduce_mean(tf.abs(a - b), axis=(1, 2)) for a, b in maps]
-
     changes: Changes = [np.empty((len(clean), layer.filters), np.float32) for layer in layers]
     for start in range(0, len(clean), attacks.BATCH):
         rows = slice(start, start + attacks.BATCH)

@@ -187,6 +187,14 @@ class TestOutputChanges:
             naive = np.abs(one.numpy() - other.numpy()).mean(axis=(1, 2))
             np.testing.assert_allclose(of_layer, naive, rtol=1e-4, atol=1e-6)
 
+    def test_another_network_of_the_shape_is_not_taken_for_the_first(self, network):
+        clean, adversarial = random_pairs(3)
+        other = keras.models.clone_model(network)  # with new weights
+        before = filters.output_changes(network, clean, adversarial)
+        assert not np.allclose(filters.output_changes(other, clean, adversarial)[0], before[0])
+        again = filters.output_changes(network, clean, adversarial)
+        np.testing.assert_array_equal(again[0], before[0])
+
     def test_equal_images_change_nothing(self, network):
         clean, _ = random_pairs(3)
         assert not any(of_layer.any() for of_layer in filters.output_changes(network, clean, clean))
