@@ -157,6 +157,23 @@ def test_the_defence_works_under_the_papers_protocol():
     assert (tuned.loc[["static"], "value"] >= 0.98).all()
 
 
+@pytest.mark.parametrize(
+    ("by_fraction", "fraction", "of_model"), [(10, 0.1, 8), (10, 1, 6), (11, 0.1, 9), (11, 1, 7)]
+)
+def test_the_same_network_has_the_same_accuracies_in_every_table(by_fraction, fraction, of_model):
+    keys = ["training", "test"]
+    one = rows(f"table_{by_fraction}").query("seed == 0 and fraction == @fraction")
+    other = rows(f"table_{of_model:02d}").query("model == 'base' and training != 'none'")
+    found, expected = (frame.set_index(keys)["value"].sort_index() for frame in (one, other))
+    assert len(found) == 4
+    assert found.equals(expected)
+
+
+def test_what_was_computed_once_and_for_all_was_not_edited_afterwards():
+    origins = json.loads((results.FULL_SCALE / "provenance.json").read_text(encoding="utf-8"))
+    assert [name for name, origin in origins.items() if "edited" in origin] == []
+
+
 def test_the_ladder_was_climbed_for_base_and_dense_by_both_defences():
     ladder = rows("ladder")
     defended = ladder[ladder["model"].isin(["base", "dense"]) & (ladder["fraction"] < 1)]
