@@ -193,6 +193,15 @@ def test_a_hardened_network_keeps_its_accuracy_under_every_attack():
     assert ladder["worst case"].min() >= 0.85
 
 
+def test_the_checks_of_the_hardened_network_pass():
+    checks = rows("hardening_checks")
+    assert checks["check"].str.contains("twice").sum() == 5
+    assert checks["passed"].all()
+    curve = rows("hardening_epsilon_curve").set_index("epsilon")["accuracy"]
+    assert curve[0.3] > 0.85
+    assert curve[1.0] == 0
+
+
 class TestNetworks:
     """Those that are kept do what their cards say, on images that come with a package."""
 
