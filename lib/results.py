@@ -10,7 +10,8 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -54,15 +55,22 @@ def folder() -> Path:
     return Path(os.environ.get("LIB_RESULTS", default))
 
 
-def write(path: Path, text: str) -> None:
-    """Write a whole file or leave the old one as it is."""
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a place to write a whole file; if that fails, the old one stays as it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    temporary = path.with_name(f".{uuid4().hex}{path.suffix}")
     try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a whole file or leave the old one as it is."""
+    with _replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _origin(frame: pd.DataFrame, code: str | None) -> dict[str, Any]:
@@ -152,7 +160,8 @@ def save_network(
     network
         A Keras model.
     ladder
-        Of :func:`lib.adaptive.ladder`: ``rung``, ``budget``, ``accuracy`` and ``worst case``.
+        Of :func:`lib.adaptive.ladder`: ``rung``, ``budget``, ``accuracy`` and ``worst case``. With
+        a column ``seed``, that is noted too.
     what
         How it was trained and on which images it was attacked, in a sentence or two.
     code
@@ -164,13 +173,8 @@ def save_network(
         The network's file.
     """
     path = folder() / "models" / f"{_checked(name)}.keras"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid4().hex}.keras")
-    try:
+    with _replacing(path) as temporary:
         network.save(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     rungs = [
         f"| {row['rung']} | {row['budget']} | {row['accuracy']:.2%} | {row['worst case']:.2%} |"
         for _, row in ladder.iterrows()
@@ -371,9 +375,13 @@ class Conditions:
     def _repr_markdown_(self) -> str:
         return repr(self)  # as a paragraph, whose lines break
 
+    def named(self, name: str) -> str:
+        """Return the name under which this run records what the usual one records as ``name``."""
+        return f"{name}_changed" if self.changed else name
+
     def save(self, name: str, frame: pd.DataFrame, *, code: str | None = None) -> Path:
         """Record numbers as :func:`save` does, under a name of their own if settings changed."""
-        return save(f"{name}_changed" if self.changed else name, frame, code=code)
+        return save(self.named(name), frame, code=code)
 
     def full_scale(self, name: str) -> pd.DataFrame | None:
         """Return the full-scale rows under these settings, or None if there are none.

@@ -96,12 +96,12 @@ class SelectiveConv2D(keras.layers.Layer):
 
     def _in_order(self, dominant: Any, frozen: Any) -> tf.Tensor:
         parts = tf.concat([tf.convert_to_tensor(dominant), tf.convert_to_tensor(frozen)], axis=-1)
-        return tf.stop_gradient(_spread(parts, self.places))
+        return tf.stop_gradient(_spread(parts, self.places, len(self.places)))
 
     def _operation(self, seed: tf.Tensor) -> Callable[..., tf.Tensor]:
         rate = round(self.dropout * DROPOUT_LEVELS) / DROPOUT_LEVELS
         scale = 1 / (1 - rate)
-        frozen = set(self.places) - set(self.chosen)
+        frozen = len(self.chosen) < len(self.places)
 
         @tf.custom_gradient
         def convolve_and_pool(
@@ -151,9 +151,9 @@ class SelectiveConv2D(keras.layers.Layer):
         return operation
 
 
-def _spread(maps: tf.Tensor, places: tuple[int, ...], channels: int | None = None) -> tf.Tensor:
-    """Put channels in their places among ``channels`` (else as many), zeros in the others."""
-    if places == tuple(range(channels or len(places))):
+def _spread(maps: tf.Tensor, places: tuple[int, ...], channels: int) -> tf.Tensor:
+    """Put the maps of some channels in their places, zeros in the others."""
+    if places == tuple(range(channels)):
         return maps
     # A product with ones and zeros beats a gather.
-    return tf.tensordot(maps, tf.one_hot(places, channels or len(places), dtype=maps.dtype), 1)
+    return tf.tensordot(maps, tf.one_hot(places, channels, dtype=maps.dtype), 1)
