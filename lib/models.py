@@ -29,6 +29,9 @@ CONV_FILTERS: dict[Architecture, tuple[int, ...]] = {
 
 PREDICTION_BATCH = 500
 
+STEPS_PER_CALL = 10
+"""Training steps between two returns to Python: a return costs a twentieth of a step."""
+
 Weights = list[NDArray[np.float32]]
 """As ``model.get_weights()`` returns them."""
 
@@ -113,6 +116,7 @@ def compile_for_training(model: keras.Model, learning_rate: float) -> None:
         optimizer=keras.optimizers.RMSprop(learning_rate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
+        steps_per_execution=STEPS_PER_CALL,
     )
 
 
