@@ -260,7 +260,7 @@ def _like_published(frame: pd.DataFrame, number: int) -> pd.DataFrame:
 
 
 def over_seeds(frame: pd.DataFrame, keys: list[str], label: str = "value") -> pd.DataFrame:
-    """Return the mean over seeds and, given several, half the width of its 95 % t-interval.
+    """Return the mean over seeds and, given several, half the width of its 95% t-interval.
 
     Parameters
     ----------
@@ -311,7 +311,7 @@ def side_by_side(number: int, this_run: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         The keys, ``paper``, ``full scale`` and ``this run`` (means over seeds), NaN where there
         is no number. With several seeds also ``± full scale`` or ``± this run``, half the width
-        of the 95 % t-interval of the mean. First the rows of the paper, then those that only
+        of the 95% t-interval of the mean. First the rows of the paper, then those that only
         we have.
 
     Raises

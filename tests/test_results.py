@@ -181,7 +181,7 @@ class TestSideBySide:
         assert list(frame)[-3:] == ["full scale", "± full scale", "this run"]
         row = frame[(frame["model"] == "base") & (frame["epsilon"] == 0.3)].iloc[0]
         assert row["full scale"] == pytest.approx(0.3)
-        # Student's t with two degrees of freedom: 4.303 at 97.5 %.
+        # Student's t with two degrees of freedom: 4.303 at 97.5%.
         expected = 4.30265 * np.std(values, ddof=1) / np.sqrt(3)
         assert row["± full scale"] == pytest.approx(expected, rel=1e-5)
         assert row["this run"] == 0.4
