@@ -58,9 +58,9 @@ def use_style() -> None:
 
 
 def in_percent(axes: Axes) -> None:
-    """Label the y axis, on which shares from 0 to 1 are drawn, from 0% to 100%."""
+    """Label the y axis, on which shares from 0 to 1 are drawn, in percent."""
     axes.set_ylim(-0.03, 1.03)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
 
 
 def draw_image(
