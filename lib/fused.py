@@ -4,15 +4,26 @@ A profile of training and of PGD on a CPU showed that TensorFlow's gradient of m
 longer than that of the convolution below it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+POOLED_RANK = 5
+"""Of maps in which the four places of every pool come first; plain ones have four axes."""
+
+WORD = 32
+"""Bits of a random number."""
+
+LANES = 16
+"""Numbers that one instruction takes: so many channels cost hardly more than one."""
+
 
 def _places(convolved: tf.Tensor) -> list[tf.Tensor]:
     """Return what pooling chooses from: the four places of each 2 x 2 block, row by row."""
+    if convolved.shape.rank == POOLED_RANK:
+        return list(tf.unstack(convolved))
     _, rows, columns, count = convolved.shape
     whole = convolved[:, : rows // 2 * 2, : columns // 2 * 2]
     blocks = tf.reshape(whole, (-1, rows // 2, 2, columns // 2, 2, count))
@@ -43,9 +54,56 @@ def convolve(maps: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, 
     return tf.nn.conv2d(padded, kernel, 1, "VALID"), padded, "VALID"
 
 
+def _dropout(rate: float) -> tuple[int, int]:
+    """Return how many bits a unit's draw has, and below which number the unit is dropped."""
+    bits = next((bits for bits in (1, 2, 4) if float(rate * 2**bits).is_integer()), 8)
+    return bits, round(rate * 2**bits)
+
+
+def share_dropped(rate: float) -> float:
+    """Return the share of units that is dropped: the rate, rounded to 1/256."""
+    bits, below = _dropout(rate)
+    return float(below / 2**bits)
+
+
+def draw(seed: tf.Tensor, shape: Sequence[int | tf.Tensor], rate: float) -> tf.Tensor:
+    """Draw which units dropout drops, several units in each 32-bit random number.
+
+    Parameters
+    ----------
+    seed
+        Two integers, as a Keras seed generator gives them.
+    shape
+        Of the units, the channels last.
+    rate
+        Share of units that is dropped, rounded to 1/256. A quarter takes two bits a unit.
+    """
+    *places, channels = shape
+    words = -(-int(channels) * _dropout(rate)[0] // WORD)
+    return tf.random.stateless_uniform([*places, words], seed, None, None, tf.uint32)
+
+
+def kept(words: tf.Tensor, rate: float, channels: int) -> tf.Tensor:
+    """Return which units dropout keeps.
+
+    Parameters
+    ----------
+    words
+        From :func:`draw`, with this ``rate``.
+    channels
+        How many each place has.
+    """
+    bits, below = _dropout(rate)
+    shifts = tf.range(0, WORD, bits)
+    draws = tf.bitwise.right_shift(words[..., None], tf.cast(shifts, tf.uint32))
+    draws = tf.bitwise.bitwise_and(draws, tf.constant(2**bits - 1, tf.uint32))
+    units = tf.concat([tf.shape(words)[:-1], [-1]], 0)
+    return tf.reshape(draws, units)[..., :channels] >= tf.constant(below, tf.uint32)
+
+
 @tf.function(jit_compile=True)
 def activate(
-    convolved: tf.Tensor, bias: tf.Tensor, kept: tf.Tensor | None = None, scale: float = 1.0
+    convolved: tf.Tensor, bias: tf.Tensor, words: tf.Tensor | None = None, rate: float = 0.0
 ) -> tf.Tensor:
     """Pool, add the bias and apply ReLU, then dropout, in one loop.
 
@@ -55,16 +113,21 @@ def activate(
     Parameters
     ----------
     convolved
-        What the convolution gave, without its bias.
+        What the convolution gave, without its bias: shape ``(batch, rows, columns, filters)``, or
+        the four places of every pool first, as of :func:`lib.winograd.convolve`.
     bias
         Of the convolution.
-    kept
-        Which units dropout keeps; all if ``None``.
-    scale
-        What it multiplies those with.
+    words, rate
+        As of :func:`draw` for the pooled units; without them, nothing is dropped.
     """
     out = tf.nn.relu(_highest(_places(convolved)) + bias)
-    return out if kept is None else tf.where(kept, out * scale, 0.0)
+    if words is None:
+        return out
+    return tf.where(kept(words, rate, bias.shape[0]), out / (1 - share_dropped(rate)), 0.0)
+
+
+def _before_dropout(out: tf.Tensor, gradient: tf.Tensor, rate: float) -> tf.Tensor:
+    return tf.where(out > 0, gradient / (1 - share_dropped(rate)), 0.0)
 
 
 @tf.function(jit_compile=True)
@@ -73,52 +136,61 @@ def before_pooling(
     bias: tf.Tensor,
     out: tf.Tensor,
     gradient: tf.Tensor,
-    scale: float = 1.0,
-    channels: tf.Tensor | None = None,
+    rate: float = 0.0,
+    count: int | None = None,
 ) -> tf.Tensor:
     """Bring the gradient back through dropout, ReLU and pooling, in one loop.
 
     Parameters
     ----------
-    convolved, bias, scale
+    convolved, bias, rate
         As given to :func:`activate`.
     out
         What it returned.
     gradient
         Of ``out``.
-    channels
-        The channels wanted; all if ``None``. As a tensor, so that other channels, if they
-        are as many, need no other compilation.
+    count
+        How many channels are wanted, the first ones; all if ``None``.
     """
-    if channels is not None:
-        convolved, bias, out, gradient = (
-            tf.gather(part, channels, axis=-1) for part in (convolved, bias, out, gradient)
-        )
-    gradient = tf.where(out > 0, gradient * scale, 0.0)
+    convolved, bias, out, gradient = (
+        part[..., :count] for part in (convolved, bias, out, gradient)
+    )
+    gradient = _before_dropout(out, gradient, rate)
     # Values may become equal by adding the bias, and of equal values the first one counts.
     places = [place + bias for place in _places(convolved)]
     highest = _highest(places)
-    _, rows, columns, count = convolved.shape
-    if channels is None:  # the number of the first highest place, compared at every place
-        first = tf.where(places[2] == highest, 2, 3)
-        first = tf.where(places[0] == highest, 0, tf.where(places[1] == highest, 1, first))
-        numbers = tf.reshape(tf.range(4), (1, 1, 2, 1, 2, 1))
-        spread = tf.where(first[:, :, None, :, None] == numbers, gradient[:, :, None, :, None], 0.0)
-    else:  # slower by itself, but every gathered value is needed once
-        shares = []
-        for place in places[:3]:
-            shares.append(tf.where(place == highest, gradient, 0.0))
-            gradient -= shares[-1]
-        shares.append(gradient)
-        spread = tf.stack([tf.stack(shares[:2], axis=3), tf.stack(shares[2:], axis=3)], axis=2)
-    unpooled = tf.reshape(spread, (-1, rows // 2 * 2, columns // 2 * 2, count))
+    first = tf.where(places[2] == highest, 2, 3)  # the number of the first highest place
+    first = tf.where(places[0] == highest, 0, tf.where(places[1] == highest, 1, first))
+    if convolved.shape.rank == POOLED_RANK:
+        numbers = tf.reshape(tf.range(4), (4, 1, 1, 1, 1))
+        return tf.where(first == numbers, gradient, 0.0)
+    _, rows, columns, channels = convolved.shape
+    numbers = tf.reshape(tf.range(4), (1, 1, 2, 1, 2, 1))  # compared at every place
+    spread = tf.where(first[:, :, None, :, None] == numbers, gradient[:, :, None, :, None], 0.0)
+    unpooled = tf.reshape(spread, (-1, rows // 2 * 2, columns // 2 * 2, channels))
     return tf.pad(unpooled, [[0, 0], [0, rows % 2], [0, columns % 2], [0, 0]])
 
 
 @tf.function(jit_compile=True)
-def pick(maps: tf.Tensor, channels: tf.Tensor) -> tf.Tensor:
-    """Return some channels; TensorFlow's own gather takes twice as long on the last axis."""
-    return tf.gather(maps, channels, axis=-1)
+def bias_gradient(out: tf.Tensor, gradient: tf.Tensor, rate: float, count: int) -> tf.Tensor:
+    """Return the gradient of the first biases, from before the pooling: a quarter of the work.
+
+    Parameters
+    ----------
+    out, gradient, rate
+        As of :func:`before_pooling`.
+    count
+        How many biases.
+    """
+    width = min(lanes(count), gradient.shape[-1])
+    out, gradient = out[..., :width], gradient[..., :width]
+    places = tuple(range(out.shape.rank - 1))
+    return tf.reduce_sum(_before_dropout(out, gradient, rate), places)[:count]
+
+
+def lanes(count: int) -> int:
+    """Return how many channels cost as much as ``count``."""
+    return -(-count // LANES) * LANES
 
 
 @tf.function(jit_compile=True)

@@ -20,6 +20,8 @@ from lib.cache import cached
 from lib.data import Images, Labels
 from lib.parameters import Architecture, Count, Dataset, Fraction, Seed
 
+tf.get_logger().setLevel("ERROR")  # it warns that every network is compiled anew
+
 CONV_FILTERS: dict[Architecture, tuple[int, ...]] = {
     "shallow": (16, 32),
     "base": (32, 64),

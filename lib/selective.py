@@ -1,4 +1,4 @@
-"""A convolution of which only some filters are trained, at the cost of training only those.
+"""Convolutions of which only some filters are trained, at the cost of training only those.
 
 The mathematics is that of the paper's two parallel layers (its section 3.5 and Fig. 7), as one
 convolution forward and, backward, what the trainable filters need and no more. The loops
@@ -12,148 +12,189 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lib import fused
+from lib import fused, winograd
+from lib.models import Weights
 
 Gradients = list[tf.Tensor | None]
 
-DROPOUT_LEVELS = 256
-"""Dropout draws one byte a unit, so its rate is a multiple of 1/256; the paper's model has 1/4."""
+
+class _Block:
+    """A convolution, ReLU, pooling and dropout in a training step: forward when it is made."""
+
+    def __init__(
+        self, maps: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, seed: tf.Tensor, rate: float
+    ) -> None:
+        _, self.rows, self.columns, _ = maps.shape
+        self.kernel, self.bias, self.rate = kernel, bias, rate
+        self.convolved, self.maps, self.padding = fused.convolve(maps, kernel)
+        _, rows, columns, filters = self.convolved.shape
+        pooled = (tf.shape(maps)[0], rows // 2, columns // 2, filters)
+        words = fused.draw(seed, pooled, rate)
+        self.out = fused.activate(self.convolved, bias, words, rate)
+
+    def backward(
+        self, gradient: tf.Tensor, count: int, needed: int
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+        """Return the gradients of the first filters, of their biases, and of the first maps.
+
+        Parameters
+        ----------
+        gradient
+            Of the output: of all its channels, or of the first ``count``.
+        count
+            How many filters train.
+        needed
+            How many input channels lead to a trainable filter below.
+        """
+
+        def below(channels: int | None) -> tf.Tensor:
+            return fused.before_pooling(
+                self.convolved, self.bias, self.out, gradient, self.rate, channels
+            )
+
+        of_maps = of_filters = None
+        width = min(fused.lanes(count), gradient.shape[-1])
+        if needed:
+            of_filters = below(None)
+            of_maps = fused.input_gradient(
+                self.kernel[:, :, :needed], of_filters, self.rows, self.columns
+            )
+        if count == 0:
+            return self.kernel[..., :0], self.bias[:0], of_maps
+        if of_filters is None or width < gradient.shape[-1]:
+            of_filters = below(width)  # sooner done than a part is copied
+        of_kernel = tf.raw_ops.Conv2DBackpropFilter(
+            input=self.maps,
+            filter_sizes=[*self.kernel.shape[:3], width],
+            out_backprop=of_filters,
+            strides=[1, 1, 1, 1],
+            padding=self.padding,
+        )
+        of_bias = fused.bias_gradient(self.out, gradient, self.rate, count)
+        return of_kernel[..., :count], of_bias, of_maps
 
 
-def keep(seed: tf.Tensor, shape: tf.Tensor, rate: float) -> tf.Tensor:
-    """Draw which units dropout keeps: four bytes from each 32-bit random number.
+class _SmallBlock:
+    """The same for maps so small that :mod:`lib.winograd` is faster."""
 
-    Parameters
-    ----------
-    seed
-        Two integers, as a Keras seed generator gives them.
-    shape
-        Of the units.
-    rate
-        Share of units that is dropped, rounded to 1/256.
-    """
-    count = tf.reduce_prod(shape)
-    words = tf.random.stateless_uniform([(count + 3) // 4], seed, None, None, tf.uint32)
-    drawn = tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:count]
-    return tf.reshape(drawn, shape) >= round(rate * DROPOUT_LEVELS)
+    def __init__(
+        self, maps: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, seed: tf.Tensor, rate: float
+    ) -> None:
+        self.bias, self.rate = bias, rate
+        self.convolved, self.maps, self.kernel = winograd.convolve(maps, kernel)
+        _, rows, columns, _, filters = self.convolved.shape
+        words = fused.draw(seed, (tf.shape(maps)[0], rows, columns, filters), rate)
+        self.pooled = fused.activate(self.convolved, bias, winograd.places_first(words), rate)
+        self.out = winograd.batch_first(self.pooled)
+
+    def backward(
+        self, gradient: tf.Tensor, count: int, needed: int
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+        """Return what :meth:`_Block.backward` does."""
+        filters = gradient.shape[-1]
+        gradient = winograd.places_first(gradient)
+        below = fused.before_pooling(self.convolved, self.bias, self.pooled, gradient, self.rate)
+        width = min(fused.lanes(count), filters)
+        of_kernel, of_maps = winograd.gradients(
+            self.maps, self.kernel, below, width, needed=needed > 0
+        )
+        of_bias = fused.bias_gradient(self.pooled, gradient, self.rate, count)
+        return of_kernel[..., :count], of_bias, of_maps
 
 
-class SelectiveConv2D(keras.layers.Layer):
-    """Convolution, ReLU, 2 x 2 max-pooling and dropout, of which only some filters are trained.
+class SelectiveBlocks(keras.layers.Layer):
+    """Blocks of convolution, ReLU, 2 x 2 max-pooling and dropout, whose first filters are trained.
 
-    Forward, one full convolution. Backward, the gradients that trainable filters need and no
+    Forward, full convolutions. Backward, the gradients that trainable filters need and no
     others: those of the trainable filters' weights, and those of the input channels that
-    lead to a trainable filter below. **While training, the gradient of the input is therefore
-    zero in the other channels**; outside training it is complete, so attacks see all of it.
+    lead to a trainable filter below. **While training, there is therefore no gradient of the
+    input**; outside training it is complete, so attacks see all of it.
 
     Parameters
     ----------
-    layer
-        The trained convolution whose weights are taken.
-    chosen
-        Its trainable filters.
-    needed
-        The input channels whose gradient some trainable filter below needs.
-    dropout
-        Share of the pooled activations that is dropped in training, rounded to 1/256.
+    weights
+        Kernel and bias of each convolution, in which the trainable filters come first.
+    counts
+        How many filters of each are trainable.
+    rates
+        Share of each block's pooled activations that is dropped in training, rounded to 1/256.
     """
 
     def __init__(
-        self,
-        layer: keras.layers.Conv2D,
-        chosen: tuple[int, ...],
-        needed: tuple[int, ...],
-        dropout: float,
+        self, weights: Weights, counts: tuple[int, ...], rates: tuple[float, ...], **kwargs: Any
     ) -> None:
-        super().__init__(name=layer.name)
-        rest = tuple(index for index in range(layer.filters) if index not in set(chosen))
-        self.chosen, self.needed = chosen, needed
-        self.places = chosen + rest
-        self.dropout = dropout
-        self.seed_generator = keras.random.SeedGenerator()
-        kernel, bias = layer.get_weights()
-        for part, indices in (("dominant", chosen), ("frozen", rest)):
-            for kind, array in (("kernel", kernel), ("bias", bias)):
-                values = array[..., list(indices)]
+        super().__init__(**kwargs)
+        self.counts, self.rates = counts, rates
+        self.seed_generators = [keras.random.SeedGenerator() for _ in counts]
+        self.dominant: list[Any] = []
+        self.frozen: list[Any] = []
+        for index, array in enumerate(weights):
+            count = counts[index // 2]
+            for part, values in (
+                ("dominant", array[..., :count]),
+                ("frozen", array[..., count:]),
+            ):
                 weight = self.add_weight(
                     shape=values.shape,
-                    name=f"{part}_{kind}",
-                    trainable=part == "dominant" and bool(indices),
+                    name=f"{part}_{'bias' if index % 2 else 'kernel'}{index // 2 + 1}",
+                    trainable=part == "dominant" and count > 0,
                 )
                 weight.assign(values)
-                setattr(self, f"{part}_{kind}", weight)
+                getattr(self, part).append(weight)
+
+    def merged(self) -> Weights:
+        """Return the weights in the layout in which they were given."""
+        return [
+            keras.ops.convert_to_numpy(keras.ops.concatenate(parts, axis=-1))
+            for parts in zip(self.dominant, self.frozen, strict=True)
+        ]
 
     def call(self, maps: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Return the pooled output maps, shape ``(batch, height / 2, width / 2, filters)``."""
-        kernel = self._in_order(self.dominant_kernel, self.frozen_kernel)
-        bias = self._in_order(self.dominant_bias, self.frozen_bias)
+        """Return the pooled maps of the last block."""
+        trained, frozen = (
+            [tf.convert_to_tensor(weight) for weight in part]
+            for part in (self.dominant, self.frozen)
+        )
         if training:
-            seed = self.seed_generator.next()
-            return self._operation(seed)(
-                maps, kernel, bias, self.dominant_kernel, self.dominant_bias
-            )
-        return fused.block(maps, kernel, bias)
+            seeds = [generator.next() for generator in self.seed_generators]
+            return self._operation(frozen, seeds)(maps, *trained)
+        weights = [tf.stop_gradient(tf.concat(p, -1)) for p in zip(trained, frozen, strict=True)]
+        for kernel, bias in zip(weights[::2], weights[1::2], strict=True):
+            maps = fused.block(maps, kernel, bias)
+        return maps
 
-    def _in_order(self, dominant: Any, frozen: Any) -> tf.Tensor:
-        parts = tf.concat([tf.convert_to_tensor(dominant), tf.convert_to_tensor(frozen)], axis=-1)
-        return tf.stop_gradient(_spread(parts, self.places, len(self.places)))
-
-    def _operation(self, seed: tf.Tensor) -> Callable[..., tf.Tensor]:
-        rate = round(self.dropout * DROPOUT_LEVELS) / DROPOUT_LEVELS
-        scale = 1 / (1 - rate)
-        frozen = len(self.chosen) < len(self.places)
-
+    def _operation(
+        self, frozen: list[tf.Tensor], seeds: list[tf.Tensor]
+    ) -> Callable[..., tf.Tensor]:
         @tf.custom_gradient
-        def convolve_and_pool(
-            maps: tf.Tensor,
-            kernel: tf.Tensor,
-            bias: tf.Tensor,
-            dominant_kernel: tf.Tensor,
-            dominant_bias: tf.Tensor,
-        ) -> tuple[tf.Tensor, Callable[..., Gradients]]:
-            convolved, padded, padding = fused.convolve(maps, kernel)
-            _, rows, columns, count = convolved.shape
-            pooled = [tf.shape(maps)[0], rows // 2, columns // 2, count]
-            out = fused.activate(convolved, bias, keep(seed, pooled, rate), scale)
+        def run_blocks(
+            maps: tf.Tensor, *trained: tf.Tensor
+        ) -> tuple[tf.Tensor, Callable[[tf.Tensor], Gradients]]:
+            weights = [tf.concat(parts, axis=-1) for parts in zip(trained, frozen, strict=True)]
+            blocks: list[_Block | _SmallBlock] = []
+            for index, (seed, rate) in enumerate(zip(seeds, self.rates, strict=True)):
+                kernel, bias = weights[2 * index : 2 * index + 2]
+                _, rows, columns, _ = maps.shape
+                kind = _SmallBlock if winograd.fits(rows, columns, kernel.shape[0]) else _Block
+                blocks.append(kind(maps, kernel, bias, seed, rate))
+                maps = blocks[-1].out
 
             def backward(gradient: tf.Tensor) -> Gradients:
-                def of_filters(*channels: tf.Tensor) -> tf.Tensor:
-                    return fused.before_pooling(convolved, bias, out, gradient, scale, *channels)
-
-                channels = tf.constant(self.chosen, tf.int32)
-                of_maps = tf.zeros_like(maps)
-                if self.needed or not frozen:
-                    everything = of_filters()
-                    of_chosen = fused.pick(everything, channels) if frozen else everything
-                elif self.chosen:
-                    of_chosen = of_filters(channels)
-                if self.needed:
-                    of_needed = fused.input_gradient(
-                        tf.gather(kernel, self.needed, axis=2), everything, *maps.shape[1:3]
+                found: Gradients = [tf.zeros_like(array) for array in trained]
+                training = [index for index, count in enumerate(self.counts) if count]
+                for index in reversed(range(min(training, default=len(blocks)), len(blocks))):
+                    # Below the first trainable filters nothing; above them, every channel counts.
+                    needed = 0
+                    if index > training[0]:
+                        channels = weights[2 * index - 1].shape[0]
+                        needed = self.counts[index - 1] if index - 1 == training[0] else channels
+                    *of_weights, gradient = blocks[index].backward(
+                        gradient, self.counts[index], needed
                     )
-                    of_maps = _spread(of_needed, self.needed, maps.shape[-1])
-                of_kernel = tf.zeros_like(dominant_kernel)
-                of_bias = tf.zeros_like(dominant_bias)
-                if self.chosen:
-                    of_bias = tf.reduce_sum(of_chosen, (0, 1, 2))
-                    of_kernel = tf.raw_ops.Conv2DBackpropFilter(
-                        input=padded,
-                        filter_sizes=tf.shape(dominant_kernel),
-                        out_backprop=of_chosen,
-                        strides=[1, 1, 1, 1],
-                        padding=padding,
-                    )
-                return [of_maps, None, None, of_kernel, of_bias]
+                    found[2 * index : 2 * index + 2] = of_weights
+                return [None, *found]
 
-            return out, backward
+            return maps, backward
 
-        operation: Callable[..., tf.Tensor] = convolve_and_pool
+        operation: Callable[..., tf.Tensor] = run_blocks
         return operation
-
-
-def _spread(maps: tf.Tensor, places: tuple[int, ...], channels: int) -> tf.Tensor:
-    """Put the maps of some channels in their places, zeros in the others."""
-    if places == tuple(range(channels)):
-        return maps
-    # A product with ones and zeros beats a gather.
-    return tf.tensordot(maps, tf.one_hot(places, channels, dtype=maps.dtype), 1)

@@ -16,10 +16,7 @@ from lib import filters, models
 from lib.filters import FilterChoice
 from lib.models import Weights
 from lib.parameters import Architecture, Fraction
-from lib.selective import SelectiveConv2D
-
-PARTS_OF_A_BLOCK = (keras.layers.MaxPooling2D, keras.layers.Dropout)
-"""Layers that :class:`lib.selective.SelectiveConv2D` contains, beside the convolution."""
+from lib.selective import SelectiveBlocks
 
 
 def _rest(chosen: tuple[int, ...], count: int) -> tuple[int, ...]:
@@ -105,55 +102,74 @@ def _side_by_side(layer: keras.layers.Conv2D, chosen: tuple[int, ...], maps: Any
     return ChannelOrder(order, name=f"{layer.name}_reordered")(joined)
 
 
+BLOCKS = "blocks"
+"""Name of the layer that a selective model has in place of all convolutions."""
+
+
 def selective(model: keras.Model, choice: FilterChoice) -> keras.Model:
-    """Split a model as :func:`parallel` does, with :class:`SelectiveConv2D` for training.
+    """Split a model as :func:`parallel` does, with :class:`SelectiveBlocks` for training.
 
-    Same parameters and same mathematics. While it trains, its gradients with respect to the
-    images are zero; :func:`merged_weights` brings the weights back into the original layout.
+    Same parameters and same mathematics. While it trains, it has no gradients with respect to the
+    images; :func:`merged_weights` brings the weights back into the original layout.
     """
-    convolutions = _checked(model, choice)
-    dropouts = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
-    blocks: dict[str, keras.layers.Layer] = {}
-    needed: tuple[int, ...] = ()  # input channels whose gradient trainable filters below need
-    for layer, dropout, chosen in zip(convolutions, dropouts, choice, strict=True):
-        blocks[layer.name] = SelectiveConv2D(layer, chosen, needed, dropout.rate)
-        # Below a trainable filter everything counts: it changes all channels above it.
-        needed = tuple(range(layer.filters)) if needed else chosen
+    weights = _reordered(model.get_weights(), _dominant_first(model, choice))
+    of_blocks, of_dense = weights[: 2 * len(choice)], weights[2 * len(choice) :]
+    layers = list(model.layers)
+    rates = tuple(layer.rate for layer in layers if isinstance(layer, keras.layers.Dropout))
+    flatten = next(layer for layer in layers if isinstance(layer, keras.layers.Flatten))
     inputs = keras.Input(model.input_shape[1:])
-    maps = inputs
-    for layer in model.layers:
-        if layer.name in blocks:
-            maps = blocks[layer.name](maps)
-        elif not isinstance(layer, PARTS_OF_A_BLOCK):
-            copy = layer.__class__.from_config(layer.get_config())
-            maps = copy(maps)
-            copy.set_weights(layer.get_weights())
-    return keras.Model(inputs, maps, name=f"{model.name}_selective")
+    maps = SelectiveBlocks(of_blocks, tuple(map(len, choice)), rates, name=BLOCKS)(inputs)
+    for layer in layers[layers.index(flatten) :]:
+        maps = layer.__class__.from_config(layer.get_config())(maps)
+    split = keras.Model(inputs, maps, name=f"{model.name}_selective")
+    for layer in split.layers:
+        if isinstance(layer, keras.layers.Dense):
+            layer.set_weights([of_dense.pop(0), of_dense.pop(0)])
+    return split
 
 
-def _parts_of(split: keras.Model, name: str, chosen: tuple[int, ...], rest: tuple[int, ...]) -> Any:
+def _dominant_first(model: keras.Model, choice: FilterChoice) -> list[list[int]]:
+    """Return each convolution's filters, the chosen ones first."""
+    layers = _checked(model, choice)
+    return [
+        [*chosen, *_rest(chosen, layer.filters)]
+        for layer, chosen in zip(layers, choice, strict=True)
+    ]
+
+
+def _reordered(weights: Weights, orders: list[list[int]]) -> Weights:
+    """Return the weights of the same network with the filters of each convolution in an order.
+
+    The channels follow that the next convolution, or the first dense layer, reads.
+    """
+    reordered = [array.copy() for array in weights]
+    for index, order in enumerate(orders):
+        kernel, bias, reader = reordered[2 * index : 2 * index + 3]
+        by_channel = reader.reshape(*reader.shape[:-2], -1, len(order), reader.shape[-1])
+        if reader.ndim == kernel.ndim:  # a convolution
+            by_channel = reader
+        moved = by_channel[..., order, :].reshape(reader.shape)
+        reordered[2 * index : 2 * index + 3] = [kernel[..., order], bias[order], moved]
+    return reordered
+
+
+def _merged_parallel(split: keras.Model, model: keras.Model, choice: FilterChoice) -> Weights:
+    chosen_of = dict(zip([layer.name for layer in _checked(model, choice)], choice, strict=True))
     own = {layer.name: layer for layer in split.layers}
-    if isinstance(own.get(name), SelectiveConv2D):
-        block = own[name]
-        yield (
-            chosen,
-            [
-                keras.ops.convert_to_numpy(block.dominant_kernel),
-                keras.ops.convert_to_numpy(block.dominant_bias),
-            ],
-        )
-        yield (
-            rest,
-            [
-                keras.ops.convert_to_numpy(block.frozen_kernel),
-                keras.ops.convert_to_numpy(block.frozen_bias),
-            ],
-        )
-    else:
-        for part, indices in (("dominant", chosen), ("frozen", rest)):
-            if indices:
-                branch = own[f"{name}_{part}"]
-                yield indices, branch.get_weights()
+    weights: Weights = []
+    for layer in model.layers:
+        whole = [array.copy() for array in layer.get_weights()]
+        if layer.name in chosen_of:
+            chosen = chosen_of[layer.name]
+            for part, indices in (("dominant", chosen), ("frozen", _rest(chosen, layer.filters))):
+                if indices:
+                    tuned = own[f"{layer.name}_{part}"].get_weights()
+                    for target, source in zip(whole, tuned, strict=True):
+                        target[..., list(indices)] = source
+        elif whole:
+            whole = own[layer.name].get_weights()
+        weights += whole
+    return weights
 
 
 def merged_weights(split: keras.Model, model: keras.Model, choice: FilterChoice) -> Weights:
@@ -168,20 +184,13 @@ def merged_weights(split: keras.Model, model: keras.Model, choice: FilterChoice)
     choice
         The choice that ``split`` was built with.
     """
-    chosen_of = dict(zip([layer.name for layer in _checked(model, choice)], choice, strict=True))
-    weights: Weights = []
-    for layer in model.layers:
-        whole = [array.copy() for array in layer.get_weights()]
-        if layer.name in chosen_of:
-            chosen = chosen_of[layer.name]
-            rest = _rest(chosen, layer.filters)
-            for indices, tuned in _parts_of(split, layer.name, chosen, rest):
-                for target, source in zip(whole, tuned, strict=True):
-                    target[..., list(indices)] = source
-        elif whole:
-            whole = split.get_layer(layer.name).get_weights()
-        weights += whole
-    return weights
+    blocks = next((layer for layer in split.layers if layer.name == BLOCKS), None)
+    if blocks is None:
+        return _merged_parallel(split, model, choice)
+    dense = [layer for layer in split.layers if isinstance(layer, keras.layers.Dense)]
+    weights = blocks.merged() + [array for layer in dense for array in layer.get_weights()]
+    back = [np.argsort(order).tolist() for order in _dominant_first(model, choice)]
+    return _reordered(weights, back)
 
 
 def trainable_parameters(model: keras.Model) -> int:

@@ -78,3 +78,21 @@ def test_the_places_that_pooling_drops_are_not_computed_and_not_missed(
     missing = [[0, 0], *([0, n - m] for n, m in zip(convolved.shape[1:3], used, strict=True))]
     found = fused.input_gradient(kernel, tf.pad(above, [*missing, [0, 0]]), rows, columns)
     np.testing.assert_allclose(found, tape.gradient(plain, maps, above), atol=1e-4)
+
+
+@pytest.mark.parametrize("rate", [0.25, 0.5, 0.1, 0.0])
+def test_dropout_keeps_the_asked_share_of_units_and_other_units_each_time(rate):
+    shape = (101, 7, 7, 20)  # no whole number of random numbers
+    kept = [
+        fused.kept(fused.draw(tf.constant([7, again]), shape, rate), rate, 20).numpy()
+        for again in range(2)
+    ]
+    assert kept[0].shape == shape
+    assert abs(fused.share_dropped(rate) - rate) < 1 / 512
+    assert kept[0].mean() == pytest.approx(1 - rate, abs=0.01)
+    for fixed in (0, 3):  # no image and no channel fares better than others
+        others = tuple(axis for axis in range(4) if axis != fixed)
+        assert kept[0].mean(axis=others) == pytest.approx(1 - rate, abs=0.06)
+    assert (kept[0] == kept[1]).mean() == pytest.approx((1 - rate) ** 2 + rate**2, abs=0.01)
+    neighbours = (kept[0][..., 1:] == kept[0][..., :-1]).mean()
+    assert neighbours == pytest.approx((1 - rate) ** 2 + rate**2, abs=0.01)
