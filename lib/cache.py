@@ -77,11 +77,12 @@ def key(function: Callable[[E], R], experiment: E) -> str:
     experiment
         A frozen dataclass; nested ones count with all their fields.
     """
+    module = function.__module__.removeprefix("lib.")
     determined_by = {
         "experiment": asdict(experiment),  # type: ignore[call-overload]
         "function": function.__qualname__,
-        "code": provenance.code_digest(function.__module__.removeprefix("lib.")),
-        "versions": provenance.versions(),
+        "code": provenance.code_digest(module),
+        "versions": provenance.versions(module),
     }
     return hashlib.sha256(json.dumps(determined_by, sort_keys=True).encode()).hexdigest()
 

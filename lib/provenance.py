@@ -8,7 +8,20 @@ from importlib import metadata
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-NUMERICAL_PACKAGES = ("tensorflow", "keras", "numpy", "cleverhans", "mlxtend")
+
+NUMERICAL_PACKAGES = {
+    "tensorflow": "tensorflow",
+    "keras": "keras",
+    "numpy": "numpy",
+    "sklearn": "scikit-learn",
+    "cleverhans": "cleverhans",
+    "art": "adversarial-robustness-toolbox",
+    "foolbox": "foolbox",
+}
+"""What determines numbers: the name it is imported by, and the one it is installed by.
+
+Bundled images are not among them: :mod:`lib.data` knows their digests.
+"""
 
 
 def _parsed(module: str) -> ast.Module:
@@ -28,17 +41,21 @@ def imported_modules(tree: ast.AST) -> set[str]:
     set of str
         Names without the ``lib.`` in front.
     """
+    names = {name.removeprefix("lib.") for name in _imports(tree)}
+    return {name for name in names if (PACKAGE / f"{name}.py").is_file()}
+
+
+def _imports(tree: ast.AST) -> set[str]:
+    """Return the full names that some code imports; of other packages, perhaps too many."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names |= {alias.name.removeprefix("lib.") for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            source = node.module or ""
-            if source == "lib":
-                names |= {alias.name for alias in node.names}
-            elif source.startswith("lib."):
-                names.add(source.removeprefix("lib."))
-    return {name for name in names if (PACKAGE / f"{name}.py").is_file()}
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            if node.module == "lib":
+                names |= {f"lib.{alias.name}" for alias in node.names}
+    return names
 
 
 def code_closure(modules: Iterable[str]) -> set[str]:
@@ -90,6 +107,18 @@ def code_digest(*modules: str) -> str:
     return text.hexdigest()[:16]
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that determine the numbers."""
-    return {name: metadata.version(name) for name in NUMERICAL_PACKAGES}
+def versions(*modules: str) -> dict[str, str]:
+    """Return the versions of the packages that determine the numbers of some modules.
+
+    Parameters
+    ----------
+    *modules
+        As for :func:`code_digest`; without any, all those packages count.
+    """
+    names = (name for module in code_closure(modules) for name in _imports(_parsed(module)))
+    imported = {name.partition(".")[0] for name in names}
+    return {
+        installed: metadata.version(installed)
+        for name, installed in NUMERICAL_PACKAGES.items()
+        if name in imported or not modules
+    }

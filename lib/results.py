@@ -9,11 +9,9 @@ import json
 import os
 import platform
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -46,8 +44,6 @@ USUAL: Mapping[str, object] = MappingProxyType(
 )
 """Settings of the paper's tables and figures; where it states none, of the full-scale run."""
 
-_OF_ADAPTIVE_ATTACKS = ("adversarial-robustness-toolbox", "foolbox")
-
 
 def folder() -> Path:
     """Return where this run's results go: ``$LIB_RESULTS``, else ``_build/results``."""
@@ -74,13 +70,10 @@ def write(path: Path, text: str) -> None:
 
 
 def _origin(frame: pd.DataFrame, code: str | None) -> dict[str, Any]:
-    packages = provenance.versions()
-    if "lib.adaptive" in sys.modules:
-        packages |= {name: metadata.version(name) for name in _OF_ADAPTIVE_ATTACKS}
     origin: dict[str, Any] = {
         "date": datetime.now(UTC).date().isoformat(),
         "python": platform.python_version(),
-        "packages": packages,
+        "packages": provenance.versions(),
         "system": platform.system(),
         "machine": platform.machine(),
         "processors": os.cpu_count(),

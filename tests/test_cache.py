@@ -153,7 +153,7 @@ class TestStale:
 
     def test_other_versions_compute_again(self, draw, calls, monkeypatch):
         draw(Experiment())
-        monkeypatch.setattr(provenance, "versions", lambda: {"numpy": "0"})
+        monkeypatch.setattr(provenance, "versions", lambda *_: {"numpy": "0"})
         draw(Experiment())
         assert len(calls) == 2
 

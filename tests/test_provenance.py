@@ -80,7 +80,7 @@ class TestClosure:
     def test_a_stage_imports_only_stages_to_its_left(self, stage):
         to_the_right = set(STAGES[STAGES.index(stage) + 1 :])
         beside = {"plots", "paper", "results", "builder", "cli", "sweeps", "costs", "bench"}
-        assert stage in provenance.code_closure([stage])
+        beside |= {"timing", "intervals", "site", "theme"}
         assert not provenance.code_closure([stage]) & (to_the_right | beside)
 
     def test_attacks_depend_on_the_stages_before_them(self):
@@ -135,7 +135,15 @@ class TestDigest:
         assert provenance.code_digest("aside", "top") == provenance.code_digest("top", "aside")
 
 
-def test_versions_are_those_installed():
-    versions = provenance.versions()
-    assert {"tensorflow", "keras", "numpy", "cleverhans"} <= set(versions)
-    assert versions["numpy"] == metadata.version("numpy")
+class TestVersions:
+    def test_are_those_installed(self):
+        versions = provenance.versions()
+        assert {"tensorflow", "keras", "numpy", "cleverhans", "foolbox"} <= set(versions)
+        assert versions["numpy"] == metadata.version("numpy")
+
+    def test_of_a_stage_are_those_of_what_it_imports_at_any_depth(self):
+        assert set(provenance.versions("parameters")) == set()
+        assert "scikit-learn" in provenance.versions("data")
+        assert {"tensorflow", "scikit-learn"} <= set(provenance.versions("models"))
+        attacks, adaptive = (set(provenance.versions(name)) for name in ("attacks", "adaptive"))
+        assert adaptive - attacks == {"adversarial-robustness-toolbox", "foolbox"}

@@ -2,9 +2,7 @@
 
 import json
 import re
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import keras
 import numpy as np
@@ -89,17 +87,6 @@ class TestSave:
         monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
         assert origin()["parameters"] == {"seed": 3, "architectures": ["dense"]}
         assert origin()["threads"] == "1"
-
-    def test_provenance_has_the_libraries_of_the_adaptive_attacks(self, folder, monkeypatch):
-        def packages():
-            results.save("ladder", ours(value=[0.0]))
-            origins = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-            return set(origins["ladder"]["packages"])
-
-        monkeypatch.delitem(sys.modules, "lib.adaptive", raising=False)
-        before = packages()
-        monkeypatch.setitem(sys.modules, "lib.adaptive", ModuleType("lib.adaptive"))
-        assert packages() - before == {"adversarial-robustness-toolbox", "foolbox"}
 
     def test_provenance_names_no_machine_and_no_path(self, folder, monkeypatch):
         monkeypatch.setattr("platform.node", lambda: "a-host-name")
