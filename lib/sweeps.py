@@ -116,10 +116,8 @@ def _on(cluster: str) -> Iterator[None]:
         with parallel_config(backend="loky"):
             yield
         return
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ClusterError("a sweep on a cluster needs Dask: pip install distributed") from None
+    from distributed import Client  # slow to import, and few need it
+
     try:
         client = Client(cluster, timeout=SECONDS_TO_CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:

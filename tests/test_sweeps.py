@@ -214,8 +214,3 @@ class TestNoCluster:
         monkeypatch.setattr(sweeps, "SECONDS_TO_CONNECT", 0.5)
         with pytest.raises(sweeps.ClusterError, match=f"at {address} "):
             sweeps.run(draw, units(marks), cluster=address)
-
-    def test_without_dask(self, marks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "distributed", None)
-        with pytest.raises(sweeps.ClusterError, match="pip install distributed"):
-            sweeps.run(draw, units(marks), cluster="tcp://127.0.0.1:9")
