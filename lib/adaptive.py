@@ -39,15 +39,19 @@ Rung = Literal[
     "apgd-dlr",
     "fmn",
 ]
-"""What an attacker does, from the weakest to the strongest: see :data:`MEANINGS`."""
+"""What an attacker does, from the weakest to the strongest: see :data:`MEANINGS`.
+
+Of every rung, an image counts as withstood only if its clean version is read correctly, too. So
+``static`` is static *and clean*, and may be below the paper's static accuracy.
+"""
 
 RUNGS: tuple[Rung, ...] = get_args(Rung)
 
 MEANINGS: dict[Rung, str] = {
     "clean": "no attack",
-    "noise": "random noise",
+    "noise": "random noise, uniform and of full strength",
     "static": "images crafted before the defence",
-    "transfer": "images crafted on another network",
+    "transfer": "images crafted on another undefended network",
     "square": "Square attack, no gradients",
     "fgsm": "FGSM",
     "pgd": "PGD",
@@ -110,7 +114,7 @@ class Budget:
         Runs from new random starts (for targeted PGD, towards each digit). FMN has no random
         start, and so only one.
     queries
-        Images that a noisy attacker may try, or steps of Square.
+        Draws of noise, of which one suffices if the network misreads it, or steps of Square.
     """
 
     steps: Count = 40
@@ -170,7 +174,8 @@ class Assault:
     epsilon
         L-infinity radius.
     count
-        The first so many test images; all if ``None``.
+        The first so many test images; all if ``None``. MNIST's own are no random sample of its
+        test set, see :meth:`lib.data.Split.first`.
     budget
         That of :data:`BUDGETS` if not given.
     """
@@ -246,7 +251,11 @@ def _seed(assault: Assault) -> Seed:
 
 
 def _set_elsewhere(assault: Assault) -> StaticSet:
-    """Return the adversarial images of an attacker who cannot reach the defended model."""
+    """Return the adversarial images of an attacker who cannot reach the defended model.
+
+    The surrogate of a transfer is undefended whatever it stands in for: an attacker who knows that
+    there is a defence, but does not carry it out.
+    """
     defence, victim = assault.defence, victim_of(assault.defence)
     if assault.rung == "transfer":
         surrogate = replace(victim, seed=victim.seed + 1, max_epochs=SURROGATE_EPOCHS)
@@ -259,7 +268,10 @@ def _set_elsewhere(assault: Assault) -> StaticSet:
 
 
 def _by_noise(model: Any, assault: Assault, split: data.Split) -> NDArray[np.bool_]:
-    """Try uniform noise, and noise of full strength and random sign, in turn."""
+    """Try uniform noise, and noise of full strength and random sign, in turn.
+
+    An image is lost at the first draw that is misread, so the attacker must see the answers.
+    """
     random = np.random.default_rng(_seed(assault))
     epsilon, left = assault.epsilon, np.arange(len(split))
     for query in range(_budget(assault).queries):

@@ -56,7 +56,10 @@ class Split:
         return len(self.labels)
 
     def first(self, count: int) -> "Split":
-        """Return the first ``count`` images, which are in random order in every split.
+        """Return the first ``count`` images.
+
+        All splits are shuffled but one: the test images of full MNIST keep their published order,
+        which is not random, so that their first thousand are no random sample of them.
 
         Raises
         ------
@@ -204,8 +207,9 @@ def load(dataset: Dataset) -> Data:
     Returns
     -------
     Data
-        Read-only arrays. The splits are stratified by class and do not depend on any seed
-        of an experiment.
+        Read-only arrays, which do not depend on any seed of an experiment. The splits are
+        stratified by class and shuffled, but for the published test images of full MNIST, which
+        stay as they are.
 
     Raises
     ------

@@ -90,6 +90,20 @@ class TestRungs:
         assert crafted.victim.architecture == TINY.architecture
         assert crafted.attack.steps == 10
 
+    def test_noise_is_uniform_and_of_full_strength_in_turn(self, monkeypatch):
+        changes = []
+
+        def note(clean, noisy, epsilon):
+            inner = (clean > epsilon) & (clean < 1 - epsilon)  # clipping spares these pixels
+            changes.append(np.abs(noisy - clean)[inner])
+
+        monkeypatch.setattr(attacks, "check", note)
+        adaptive.withstood.__wrapped__(assault("noise", queries=4))
+        assert len(changes) == 4
+        for uniform, full in (changes[:2], changes[2:]):
+            assert uniform.mean() == pytest.approx(0.04, rel=0.1)
+            np.testing.assert_allclose(full, 0.08, atol=1e-6)
+
     def test_pgd_is_aimed_at_the_defended_model(self):
         split = adaptive.test_images(assault("pgd", defence=DEFENDED))
         model = adaptive.model_of(DEFENDED)
