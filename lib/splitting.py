@@ -146,8 +146,6 @@ def _reordered(weights: Weights, orders: list[list[int]]) -> Weights:
     for index, order in enumerate(orders):
         kernel, bias, reader = reordered[2 * index : 2 * index + 3]
         by_channel = reader.reshape(*reader.shape[:-2], -1, len(order), reader.shape[-1])
-        if reader.ndim == kernel.ndim:  # a convolution
-            by_channel = reader
         moved = by_channel[..., order, :].reshape(reader.shape)
         reordered[2 * index : 2 * index + 3] = [kernel[..., order], bias[order], moved]
     return reordered
