@@ -6,6 +6,7 @@ sources: the page's Download gives what was executed, its other buttons open the
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,9 @@ from lib.builder import Book, Run
 
 RUN_TABLE = "run_table.md"
 """The page that the introduction includes: what ran, with which parameters, how long."""
+
+FULL_SCALE = "paper"
+"""The preset of the full-scale run."""
 
 RENDERING_PACKAGES = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme")
 
@@ -85,7 +89,9 @@ def _stage(book: Book, runs: list[Run], stage: Path) -> None:
     (stage / "_toc.yml").write_text(yaml.safe_dump(left, sort_keys=False), "utf-8")
 
     notebooks = {run: nbformat.read(run.executed, as_version=4) for run in runs}
-    (stage / "book" / RUN_TABLE).write_text(_run_table(notebooks), "utf-8")
+    (stage / "book" / RUN_TABLE).write_text(_run_table(notebooks) + _full_scale(book), "utf-8")
+    for page in (stage / "book").glob("*.md"):
+        page.write_text(_without_glue(page.read_text("utf-8"), absent), "utf-8")
     for run, notebook in notebooks.items():
         shown = _for_readers(notebook, book.root)
         nbformat.write(shown, stage / "book" / f"{run.chapter.name}.ipynb")
@@ -102,6 +108,17 @@ def _without(contents: Any, pages: set[str]) -> Any:
     if isinstance(contents, dict):
         return {key: _without(value, pages) for key, value in contents.items()}
     return contents
+
+
+def _without_glue(text: str, absent: set[str]) -> str:
+    """Return a page that says so where it would show what an absent chapter found."""
+
+    def replaced(glue: re.Match[str]) -> str:
+        if glue[1] not in absent:
+            return glue[0]
+        return f"Not built yet: `python -m lib build {glue[1]}` shows it here."
+
+    return re.sub(r"```\{glue\} \w+\n:doc: (\w+)\.ipynb\n```", replaced, text)
 
 
 def _for_readers(notebook: nbformat.NotebookNode, root: Path) -> nbformat.NotebookNode:
@@ -129,16 +146,31 @@ def _run_table(notebooks: Mapping[Run, nbformat.NotebookNode]) -> str:
     for run, notebook in notebooks.items():
         timing = notebook.metadata["papermill"]
         when = datetime.fromisoformat(timing["start_time"])
-        values = ", ".join(
-            f"`{name}` {value}" for name, value in notebook.metadata["run"]["parameters"].items()
-        )
         rows.append(
-            f"| [](/book/{run.chapter.name}.ipynb) | {values} "
+            f"| [](/book/{run.chapter.name}.ipynb) "
+            f"| {_listed(notebook.metadata['run']['parameters'])} "
             f"| {timing['duration']:.0f} | {when:%Y-%m-%d %H:%M} |"
         )
     versions = {"Python": sys.version.split()[0], **provenance.versions()}
     with_versions = ", ".join(f"{name} {version}" for name, version in versions.items())
     return "\n".join([*rows, "", f"Computed with {with_versions}.", ""])
+
+
+def _full_scale(book: Book) -> str:
+    """Say which parameters the full-scale run had, if the book has its preset."""
+    if not (book.source / "presets" / f"{FULL_SCALE}.yaml").is_file():
+        return ""
+    return (
+        f"\n*Full scale* was computed under the preset `{FULL_SCALE}`: "
+        f"{_listed(book.preset(FULL_SCALE))}. For every other parameter the chapter's own default "
+        "holds.\n"
+    )
+
+
+def _listed(parameters: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"`{name}` {value}" for name, value in parameters.items() if value not in ("", None)
+    )
 
 
 def _digest(stage: Path) -> str:

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from lib import site as renderer
 from lib.builder import pages
 
 from .conftest import ROOT
@@ -114,12 +115,31 @@ class TestFiles:
         code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
         assert all(cell["execution_count"] for cell in code)
 
+    def test_the_first_page_has_the_parameters_of_this_run_and_of_the_full_scale(
+        self, site: Path
+    ) -> None:
+        text = (site / "book" / "intro.html").read_text(encoding="utf-8")
+        tables = text[text.index("Executed (UTC)") :].translate({0x2018: "'", 0x2019: "'"})
+        paper = yaml.safe_load((ROOT / "book/presets/paper.yaml").read_text(encoding="utf-8"))
+        full_scale = tables[tables.index("was computed under the preset") :]
+        for name, value in paper.items():
+            shown = rf">{name}</span></code> {re.escape(str(value))}[,.]"
+            assert re.search(shown, full_scale), name
+        assert not re.search("</code> *[,<]", tables), "a parameter without a value"
+
     def test_no_page_names_a_folder_of_this_machine(self, site: Path) -> None:
         for path in site.rglob("*"):
             if path.suffix in {".html", ".ipynb", ".js", ".md", ".svg", ".txt"}:
                 text = path.read_text(encoding="utf-8", errors="replace")
                 assert str(ROOT) not in text, path
                 assert str(Path.home()) + "/" not in text, path
+
+
+def test_a_page_says_which_chapter_it_lacks() -> None:
+    glue = "```{glue} finding\n:doc: claims.ipynb\n```\n"
+    assert renderer._without_glue(glue, set()) == glue
+    assert "python -m lib build claims" in renderer._without_glue(glue, {"claims"})
+    assert "glue" not in renderer._without_glue(glue, {"claims"})
 
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
