@@ -13,11 +13,30 @@ import tensorflow as tf
 POOLED_RANK = 5
 """Of maps in which the four places of every pool come first; plain ones have four axes."""
 
+PLACES = 4
+"""Of a 2 x 2 pool."""
+
+NOWHERE = PLACES
+"""The place to which no gradient goes."""
+
+Size = tuple[int, int] | None
+
 WORD = 32
 """Bits of a random number."""
 
 LANES = 16
 """Numbers that one instruction takes: so many channels cost hardly more than one."""
+
+
+Axes = tuple[int, int, int, int]
+"""A layout: which of the axes (batch, rows, columns, channels) stands where."""
+
+BATCH_FIRST: Axes = (0, 1, 2, 3)
+
+
+def _relaid(maps: tf.Tensor, here: Axes, there: Axes) -> tf.Tensor:
+    """Bring maps from one layout into another."""
+    return tf.transpose(maps, [here.index(axis) for axis in there]) if here != there else maps
 
 
 def _places(convolved: tf.Tensor) -> list[tf.Tensor]:
@@ -28,6 +47,14 @@ def _places(convolved: tf.Tensor) -> list[tf.Tensor]:
     whole = convolved[:, : rows // 2 * 2, : columns // 2 * 2]
     blocks = tf.reshape(whole, (-1, rows // 2, 2, columns // 2, 2, count))
     return [blocks[:, :, row, :, column] for row in (0, 1) for column in (0, 1)]
+
+
+def size(convolved: tf.Tensor) -> Size:
+    """Return how many rows and columns there are, or ``None`` if places come first."""
+    if convolved.shape.rank == POOLED_RANK:
+        return None
+    _, rows, columns, _ = convolved.shape
+    return int(rows), int(columns)
 
 
 def _highest(places: list[tf.Tensor]) -> tf.Tensor:
@@ -126,66 +153,127 @@ def activate(
     return tf.where(kept(words, rate, bias.shape[0]), out / (1 - share_dropped(rate)), 0.0)
 
 
-def _before_dropout(out: tf.Tensor, gradient: tf.Tensor, rate: float) -> tf.Tensor:
-    return tf.where(out > 0, gradient / (1 - share_dropped(rate)), 0.0)
+@tf.function(jit_compile=True)
+def winners(convolved: tf.Tensor, bias: tf.Tensor, out: tf.Tensor) -> tf.Tensor:
+    """Return where the gradient of each pooled unit goes: all that the way back has to know.
+
+    Parameters
+    ----------
+    convolved, bias
+        As given to :func:`activate`.
+    out
+        What it returned.
+
+    Returns
+    -------
+    tf.Tensor
+        Which of the four places was the highest, the first of equal ones, as 0 to 3; or
+        :data:`NOWHERE` if ReLU or dropout made the unit zero. A byte a unit.
+    """
+    # Values may become equal by adding the bias.
+    places = [place + bias for place in _places(convolved)]
+    highest = _highest(places)
+    first = tf.where(places[2] == highest, 2, 3)
+    first = tf.where(places[0] == highest, 0, tf.where(places[1] == highest, 1, first))
+    return tf.cast(tf.where(out > 0, first, NOWHERE), tf.uint8)
 
 
 @tf.function(jit_compile=True)
-def before_pooling(
+def unpool(winning: tf.Tensor, gradient: tf.Tensor, size: Size) -> tf.Tensor:
+    """Bring the gradient of pooled units to the places where they come from.
+
+    Parameters
+    ----------
+    winning
+        From :func:`winners`.
+    gradient
+        Of the units.
+    size
+        From :func:`size`.
+    """
+    if size is None:
+        numbers = tf.reshape(tf.range(PLACES), (PLACES, 1, 1, 1, 1))
+        return tf.where(winning == tf.cast(numbers, tf.uint8), gradient, 0.0)
+    rows, columns = size
+    numbers = tf.reshape(tf.range(PLACES), (1, 1, 2, 1, 2, 1))  # compared at every place
+    hit = winning[:, :, None, :, None] == tf.cast(numbers, tf.uint8)
+    spread = tf.where(hit, gradient[:, :, None, :, None], 0.0)
+    even = rows // 2 * 2, columns // 2 * 2
+    unpooled = tf.reshape(spread, (-1, *even, winning.shape[-1]))
+    return tf.pad(unpooled, [[0, 0], [0, rows - even[0]], [0, columns - even[1]], [0, 0]])
+
+
+@tf.function(jit_compile=True)
+def forward(
     convolved: tf.Tensor,
     bias: tf.Tensor,
-    out: tf.Tensor,
-    gradient: tf.Tensor,
-    rate: float = 0.0,
-    count: int | None = None,
-) -> tf.Tensor:
-    """Bring the gradient back through dropout, ReLU and pooling, in one loop.
+    words: tf.Tensor,
+    rate: float,
+    count: int,
+    here: Axes,
+    above: Axes,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Do, in a training step, all that stands between two convolutions.
 
     Parameters
     ----------
     convolved, bias, rate
-        As given to :func:`activate`.
-    out
-        What it returned.
-    gradient
-        Of ``out``.
+        As of :func:`activate`.
+    words
+        As of :func:`draw`, the batch first.
     count
-        How many channels are wanted, the first ones; all if ``None``.
+        Of how many channels, the first ones, :func:`backward` will be asked.
+    here, above
+        Layout of the pooled units, and the one in which they are wanted.
+
+    Returns
+    -------
+    out, winning
+        What :func:`activate` and :func:`winners` return.
     """
-    convolved, bias, out, gradient = (
-        part[..., :count] for part in (convolved, bias, out, gradient)
-    )
-    gradient = _before_dropout(out, gradient, rate)
-    # Values may become equal by adding the bias, and of equal values the first one counts.
-    places = [place + bias for place in _places(convolved)]
-    highest = _highest(places)
-    first = tf.where(places[2] == highest, 2, 3)  # the number of the first highest place
-    first = tf.where(places[0] == highest, 0, tf.where(places[1] == highest, 1, first))
-    if convolved.shape.rank == POOLED_RANK:
-        numbers = tf.reshape(tf.range(4), (4, 1, 1, 1, 1))
-        return tf.where(first == numbers, gradient, 0.0)
-    _, rows, columns, channels = convolved.shape
-    numbers = tf.reshape(tf.range(4), (1, 1, 2, 1, 2, 1))  # compared at every place
-    spread = tf.where(first[:, :, None, :, None] == numbers, gradient[:, :, None, :, None], 0.0)
-    unpooled = tf.reshape(spread, (-1, rows // 2 * 2, columns // 2 * 2, channels))
-    return tf.pad(unpooled, [[0, 0], [0, rows % 2], [0, columns % 2], [0, 0]])
+    out = activate(convolved, bias, _relaid(words, BATCH_FIRST, here), rate)
+    winning = winners(convolved[..., :count], bias[:count], out[..., :count])
+    return _relaid(out, here, above), winning
 
 
 @tf.function(jit_compile=True)
-def bias_gradient(out: tf.Tensor, gradient: tf.Tensor, rate: float, count: int) -> tf.Tensor:
-    """Return the gradient of the first biases, from before the pooling: a quarter of the work.
+def backward(
+    winning: tf.Tensor,
+    gradient: tf.Tensor,
+    rate: float,
+    width: int,
+    size: Size,
+    here: Axes,
+    above: Axes,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Bring the gradient back to what the convolution gave.
 
     Parameters
     ----------
-    out, gradient, rate
-        As of :func:`before_pooling`.
-    count
-        How many biases.
+    winning, rate, here, above
+        As of :func:`forward`; the gradient comes in the layout ``above``.
+    gradient
+        Of what it returned: of all channels, or of the first ones.
+    width
+        How many of the first channels are wanted apart.
+    size
+        From :func:`size`.
+
+    Returns
+    -------
+    of_bias, of_first, of_all
+        The gradients of the first biases, of the convolution's first channels, and of all of
+        its channels. (To compute the first ones again takes less than to copy them.)
     """
-    width = min(lanes(count), gradient.shape[-1])
-    out, gradient = out[..., :width], gradient[..., :width]
-    places = tuple(range(out.shape.rank - 1))
-    return tf.reduce_sum(_before_dropout(out, gradient, rate), places)[:count]
+    gradient = _relaid(gradient, above, here) / (1 - share_dropped(rate))
+    both = min(winning.shape[-1], gradient.shape[-1])
+    winning, gradient = winning[..., :both], gradient[..., :both]
+    of_all = unpool(winning, gradient, size)
+    winning, gradient = winning[..., :width], gradient[..., :width]
+    # Of the bias from before the pooling, which is a quarter of the work.
+    arriving = tf.where(winning < NOWHERE, gradient, 0.0)
+    of_bias = tf.reduce_sum(arriving, tuple(range(len(here) - 1)))
+    return of_bias, unpool(winning, gradient, size), of_all
 
 
 def lanes(count: int) -> int:
@@ -269,7 +357,7 @@ def block(maps: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         rows, columns = maps.shape[1:3]
 
         def backward(gradient: tf.Tensor) -> tf.Tensor:
-            below = before_pooling(convolved, bias, out, gradient)
+            below = unpool(winners(convolved, bias, out), gradient, size(convolved))
             return input_gradient(kernel, below, rows, columns)
 
         return out, backward

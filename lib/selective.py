@@ -19,87 +19,129 @@ Gradients = list[tf.Tensor | None]
 
 
 class _Block:
-    """A convolution, ReLU, pooling and dropout in a training step: forward when it is made."""
+    """A convolution, ReLU, pooling and dropout in a training step: forward when it is made.
+
+    Parameters
+    ----------
+    maps
+        In the layout of the block.
+    kernel, bias
+        Of the convolution; the filters that train come first.
+    count
+        How many train.
+    needed
+        How many channels of the maps lead to a trainable filter below.
+    seed, rate
+        Of dropout.
+    above
+        The layout in which the output is wanted.
+    """
+
+    layout = fused.BATCH_FIRST
 
     def __init__(
-        self, maps: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, seed: tf.Tensor, rate: float
+        self,
+        maps: tf.Tensor,
+        kernel: tf.Tensor,
+        bias: tf.Tensor,
+        count: int,
+        needed: int,
+        seed: tf.Tensor,
+        rate: float,
+        above: fused.Axes,
     ) -> None:
-        _, self.rows, self.columns, _ = maps.shape
-        self.kernel, self.bias, self.rate = kernel, bias, rate
-        self.convolved, self.maps, self.padding = fused.convolve(maps, kernel)
-        _, rows, columns, filters = self.convolved.shape
-        pooled = (tf.shape(maps)[0], rows // 2, columns // 2, filters)
-        words = fused.draw(seed, pooled, rate)
-        self.out = fused.activate(self.convolved, bias, words, rate)
-
-    def backward(
-        self, gradient: tf.Tensor, count: int, needed: int
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
-        """Return the gradients of the first filters, of their biases, and of the first maps.
-
-        Parameters
-        ----------
-        gradient
-            Of the output: of all its channels, or of the first ``count``.
-        count
-            How many filters train.
-        needed
-            How many input channels lead to a trainable filter below.
-        """
-
-        def below(channels: int | None) -> tf.Tensor:
-            return fused.before_pooling(
-                self.convolved, self.bias, self.out, gradient, self.rate, channels
-            )
-
-        of_maps = of_filters = None
-        width = min(fused.lanes(count), gradient.shape[-1])
-        if needed:
-            of_filters = below(None)
-            of_maps = fused.input_gradient(
-                self.kernel[:, :, :needed], of_filters, self.rows, self.columns
-            )
-        if count == 0:
-            return self.kernel[..., :0], self.bias[:0], of_maps
-        if of_filters is None or width < gradient.shape[-1]:
-            of_filters = below(width)  # sooner done than a part is copied
-        of_kernel = tf.raw_ops.Conv2DBackpropFilter(
-            input=self.maps,
-            filter_sizes=[*self.kernel.shape[:3], width],
-            out_backprop=of_filters,
-            strides=[1, 1, 1, 1],
-            padding=self.padding,
+        self.count, self.needed, self.rate, self.above = count, needed, rate, above
+        batch, self.rows, self.columns = (
+            tf.shape(maps)[self.layout.index(0)],
+            *(maps.shape[self.layout.index(axis)] for axis in (1, 2)),
         )
-        of_bias = fused.bias_gradient(self.out, gradient, self.rate, count)
-        return of_kernel[..., :count], of_bias, of_maps
+        convolved = self.convolve(maps, kernel)
+        self.size, filters = fused.size(convolved), bias.shape[0]
+        words = fused.draw(seed, (batch, self.rows // 2, self.columns // 2, filters), rate)
+        self.width = min(fused.lanes(count), filters)
+        wanted = filters if needed else self.width
+        self.out, self.winning = fused.forward(
+            convolved, bias, words, rate, wanted, self.layout, above
+        )
+
+    def convolve(self, maps: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """Convolve, and keep what the gradients need."""
+        self.kernel = kernel
+        convolved, self.maps, self.padding = fused.convolve(maps, kernel)
+        return convolved
+
+    def gradients(
+        self, of_first: tf.Tensor | None, of_all: tf.Tensor | None
+    ) -> tuple[tf.Tensor | None, tf.Tensor | None]:
+        """Return the gradients of the first filters and of the maps, those that are needed."""
+        of_kernel = of_maps = None
+        if of_all is not None:
+            needed = self.kernel[:, :, : self.needed]
+            of_maps = fused.input_gradient(needed, of_all, self.rows, self.columns)
+        if of_first is not None:
+            of_kernel = tf.raw_ops.Conv2DBackpropFilter(
+                input=self.maps,
+                filter_sizes=[*self.kernel.shape[:3], of_first.shape[-1]],
+                out_backprop=of_first,
+                strides=[1, 1, 1, 1],
+                padding=self.padding,
+            )
+        return of_kernel, of_maps
+
+    def backward(self, gradient: tf.Tensor) -> tuple[Gradients, tf.Tensor | None]:
+        """Return the gradients of the trainable filters and biases, if any, and of the maps.
+
+        That of the output may end after the channels that lead to a trainable filter.
+        """
+        of_bias, of_first, of_all = fused.backward(
+            self.winning, gradient, self.rate, self.width, self.size, self.layout, self.above
+        )
+        of_kernel, of_maps = self.gradients(
+            of_first if self.count else None, of_all if self.needed else None
+        )
+        if of_kernel is None:
+            return [], of_maps
+        return [of_kernel[..., : self.count], of_bias[: self.count]], of_maps
 
 
-class _SmallBlock:
+class _SmallBlock(_Block):
     """The same for maps so small that :mod:`lib.winograd` is faster."""
 
-    def __init__(
-        self, maps: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, seed: tf.Tensor, rate: float
-    ) -> None:
-        self.bias, self.rate = bias, rate
-        self.convolved, self.maps, self.kernel = winograd.convolve(maps, kernel)
-        _, rows, columns, _, filters = self.convolved.shape
-        words = fused.draw(seed, (tf.shape(maps)[0], rows, columns, filters), rate)
-        self.pooled = fused.activate(self.convolved, bias, winograd.places_first(words), rate)
-        self.out = winograd.batch_first(self.pooled)
+    layout = winograd.PLACES_FIRST
 
-    def backward(
-        self, gradient: tf.Tensor, count: int, needed: int
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
-        """Return what :meth:`_Block.backward` does."""
-        filters = gradient.shape[-1]
-        gradient = winograd.places_first(gradient)
-        below = fused.before_pooling(self.convolved, self.bias, self.pooled, gradient, self.rate)
-        width = min(fused.lanes(count), filters)
-        of_kernel, of_maps = winograd.gradients(
-            self.maps, self.kernel, below, width, needed=needed > 0
-        )
-        of_bias = fused.bias_gradient(self.pooled, gradient, self.rate, count)
-        return of_kernel[..., :count], of_bias, of_maps
+    def convolve(self, maps: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """Convolve, and keep what the gradients need."""
+        convolved, self.maps, self.kernel = winograd.convolve(maps, kernel)
+        return convolved
+
+    def gradients(
+        self, of_first: tf.Tensor | None, of_all: tf.Tensor | None
+    ) -> tuple[tf.Tensor | None, tf.Tensor | None]:
+        """Return the gradients of the first filters and of the maps, those that are needed."""
+        return winograd.gradients(self.maps, self.kernel, of_first, of_all)
+
+
+def _kinds(maps: tf.Tensor, kernels: list[tf.Tensor]) -> list[type[_Block]]:
+    """Return the faster kind of block for each convolution; the first reads the images."""
+    _, rows, columns, _ = maps.shape
+    return [_Block] + [
+        _SmallBlock
+        if winograd.fits(rows // 2**index, columns // 2**index, kernel.shape[0])
+        else _Block
+        for index, kernel in enumerate(kernels[1:], start=1)
+    ]
+
+
+def _channels_needed(counts: tuple[int, ...], filters: list[int]) -> list[int]:
+    """Return how many input channels of each block lead to a trainable filter below."""
+    lowest = next((index for index, count in enumerate(counts) if count), len(counts))
+    below = zip(counts, filters, strict=True)
+    # Filters above the lowest trainable ones read them, so there every channel counts.
+    ways = [
+        count if index == lowest else every if index > lowest else 0
+        for index, (count, every) in enumerate(below)
+    ]
+    return [0, *ways[:-1]]
 
 
 class SelectiveBlocks(keras.layers.Layer):
@@ -171,27 +213,26 @@ class SelectiveBlocks(keras.layers.Layer):
             maps: tf.Tensor, *trained: tf.Tensor
         ) -> tuple[tf.Tensor, Callable[[tf.Tensor], Gradients]]:
             weights = [tf.concat(parts, axis=-1) for parts in zip(trained, frozen, strict=True)]
-            blocks: list[_Block | _SmallBlock] = []
-            for index, (seed, rate) in enumerate(zip(seeds, self.rates, strict=True)):
-                kernel, bias = weights[2 * index : 2 * index + 2]
-                _, rows, columns, _ = maps.shape
-                kind = _SmallBlock if winograd.fits(rows, columns, kernel.shape[0]) else _Block
-                blocks.append(kind(maps, kernel, bias, seed, rate))
+            kernels, biases = weights[::2], weights[1::2]
+            filters = [bias.shape[0] for bias in biases]
+            needed = _channels_needed(self.counts, filters)
+            kinds = _kinds(maps, kernels)
+            layouts = [kind.layout for kind in kinds[1:]] + [fused.BATCH_FIRST]
+            blocks: list[_Block] = []
+            for kind, *arguments in zip(
+                kinds, kernels, biases, self.counts, needed, seeds, self.rates, layouts, strict=True
+            ):
+                blocks.append(kind(maps, *arguments))
                 maps = blocks[-1].out
 
             def backward(gradient: tf.Tensor) -> Gradients:
                 found: Gradients = [tf.zeros_like(array) for array in trained]
-                training = [index for index, count in enumerate(self.counts) if count]
-                for index in reversed(range(min(training, default=len(blocks)), len(blocks))):
-                    # Below the first trainable filters nothing; above them, every channel counts.
-                    needed = 0
-                    if index > training[0]:
-                        channels = weights[2 * index - 1].shape[0]
-                        needed = self.counts[index - 1] if index - 1 == training[0] else channels
-                    *of_weights, gradient = blocks[index].backward(
-                        gradient, self.counts[index], needed
-                    )
-                    found[2 * index : 2 * index + 2] = of_weights
+                for index in reversed(range(len(blocks))):
+                    if not self.counts[index] and not needed[index]:
+                        break  # nothing trains here or below
+                    of_weights, gradient = blocks[index].backward(gradient)
+                    if of_weights:
+                        found[2 * index : 2 * index + 2] = of_weights
                 return [None, *found]
 
             return maps, backward

@@ -14,12 +14,17 @@ import tensorflow as tf
 from numpy.polynomial import polynomial
 from numpy.typing import NDArray
 
+from lib.fused import Axes
+
 TAPS, ROWS = 3, 7
 """Width of the kernel and of the maps."""
 
 OUTPUTS = 6
 POINTS = np.array([0.0, 1, -1, 2, -2, 0.5, -0.5])
 """Where polynomials are evaluated, beside infinity; small powers of two keep the rounding small."""
+
+PLACES_FIRST: Axes = (1, 2, 0, 3)
+"""The layout of maps here: the products are of matrices (batch by channels), one at each place."""
 
 SIZE = (OUTPUTS + TAPS - 1) ** 2
 """Number of points in two dimensions."""
@@ -66,18 +71,6 @@ def _basis(index: int, dtype: tf.DType) -> tf.Tensor:
     return tf.constant(_bases()[index], dtype)
 
 
-@tf.function(jit_compile=True)
-def places_first(maps: tf.Tensor) -> tf.Tensor:
-    """Return maps of shape ``(batch, rows, columns, channels)`` with the batch third."""
-    return tf.transpose(maps, (1, 2, 0, 3))
-
-
-@tf.function(jit_compile=True)
-def batch_first(maps: tf.Tensor) -> tf.Tensor:
-    """Undo :func:`places_first`."""
-    return tf.transpose(maps, (2, 0, 1, 3))
-
-
 def _times(basis: tf.Tensor, values: tf.Tensor, *, back: bool = False) -> tf.Tensor:
     """Multiply the first axis of three by a matrix, or by its transpose."""
     flat = tf.reshape(values, (values.shape[0], -1))
@@ -91,7 +84,7 @@ def convolve(maps: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, 
     Parameters
     ----------
     maps
-        Shape ``(batch, 7, 7, channels)``.
+        Shape ``(7, 7, batch, channels)``.
     kernel
         Shape ``(3, 3, channels, filters)``.
 
@@ -102,7 +95,7 @@ def convolve(maps: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, 
         first. And both factors in the other basis, as :func:`gradients` wants them.
     """
     channels, filters = kernel.shape[2:]
-    by_place = tf.reshape(places_first(maps), (ROWS**2, -1, channels))
+    by_place = tf.reshape(maps, (ROWS**2, -1, channels))
     maps = _times(_basis(0, maps.dtype), by_place)
     kernel = _times(_basis(1, maps.dtype), tf.reshape(kernel, (TAPS**2, channels, filters)))
     convolved = _times(_basis(2, maps.dtype), tf.matmul(maps, kernel))
@@ -110,28 +103,32 @@ def convolve(maps: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, 
 
 
 def gradients(
-    maps: tf.Tensor, kernel: tf.Tensor, gradient: tf.Tensor, count: int, *, needed: bool
-) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """Return the gradients of the first filters and, if it is needed, of the maps.
+    maps: tf.Tensor, kernel: tf.Tensor, of_first: tf.Tensor | None, of_all: tf.Tensor | None
+) -> tuple[tf.Tensor | None, tf.Tensor | None]:
+    """Return the gradients of the first filters and of the maps, those that are needed.
 
     Parameters
     ----------
     maps, kernel
         What :func:`convolve` returned.
-    gradient
-        Of its output.
-    count
-        How many filters are wanted.
-    needed
-        Whether the gradient of the maps is.
+    of_first
+        Gradient of its output for the first filters, if theirs is needed.
+    of_all
+        For all filters, if that of the maps is needed.
     """
-    channels, filters = kernel.shape[1:]
-    above = tf.reshape(gradient, (OUTPUTS**2, -1, filters))
-    above = _times(_basis(2, maps.dtype), above, back=True)
-    of_kernel = tf.matmul(maps, above[..., :count], transpose_a=True)
-    of_kernel = _times(_basis(1, maps.dtype), of_kernel, back=True)
-    of_kernel = tf.reshape(of_kernel, (TAPS, TAPS, channels, count))
-    if not needed:
-        return of_kernel, None
-    of_maps = _times(_basis(0, maps.dtype), tf.matmul(above, kernel, transpose_b=True), back=True)
-    return of_kernel, batch_first(tf.reshape(of_maps, (ROWS, ROWS, -1, channels)))
+
+    def in_basis(gradient: tf.Tensor) -> tf.Tensor:
+        by_place = tf.reshape(gradient, (OUTPUTS**2, -1, gradient.shape[-1]))
+        return _times(_basis(2, maps.dtype), by_place, back=True)
+
+    of_kernel = of_maps = None
+    channels = kernel.shape[1]
+    if of_first is not None:
+        products = tf.matmul(maps, in_basis(of_first), transpose_a=True)
+        of_kernel = _times(_basis(1, maps.dtype), products, back=True)
+        of_kernel = tf.reshape(of_kernel, (TAPS, TAPS, channels, -1))
+    if of_all is not None:
+        products = tf.matmul(in_basis(of_all), kernel, transpose_b=True)
+        of_maps = _times(_basis(0, maps.dtype), products, back=True)
+        of_maps = tf.reshape(of_maps, (ROWS, ROWS, -1, channels))
+    return of_kernel, of_maps
