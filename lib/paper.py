@@ -135,18 +135,17 @@ def table(number: int) -> pd.DataFrame:
     return frame.assign(value=rows["printed"].map(_number))
 
 
-def quoted() -> pd.DataFrame:
+def quoted() -> "pd.Series[float]":
     """Return the numbers that the paper's text states outside its tables.
 
     Returns
     -------
-    pandas.DataFrame
-        ``quantity`` (unique), ``value`` (rates and accuracies as shares, 0 to 1; counts as they
-        are) and ``where``: the section, and "approximate" if the text says so.
+    pandas.Series
+        Rates and accuracies as shares, 0 to 1, and counts as they are, by the quantity that
+        ``quoted.csv`` names; the file also says in which section each stands.
     """
     rows = pd.read_csv(_FOLDER / "quoted.csv", dtype=str, keep_default_na=False)
-    values = rows["printed"].map(_number)
-    return rows.assign(value=values)[["quantity", "value", "where"]]
+    return rows.set_index("quantity")["printed"].map(_number)
 
 
 def under_autoattack() -> pd.DataFrame:

@@ -84,7 +84,7 @@ def test_pgd_reaches_every_target_that_fgsm_reaches():
 
 
 def test_layers_add_up_to_the_quoted_total():
-    quoted = paper.quoted().set_index("quantity")["value"]
+    quoted = paper.quoted()
     assert paper.table(1)["parameters"].sum() == quoted["base parameters"] == 120_042
 
 
@@ -127,7 +127,7 @@ def test_the_model_of_the_ablation_is_inferred_and_said_to_be():
 
 
 def test_known_inconsistency_mixed_training_is_not_always_near_98_percent():
-    claimed = paper.quoted().set_index("quantity")["value"]
+    claimed = paper.quoted()
     mixed = values(9).xs("mixed", level="training")
     assert mixed.min() < claimed["accuracy after mixed training of any model"] - 0.025
 
@@ -167,14 +167,12 @@ def test_saved_parameters_follow_from_arithmetic():
     ],
 )
 def test_quoted_numbers(quantity, value):
-    quoted = paper.quoted()
-    assert list(quoted.columns) == ["quantity", "value", "where"]
-    assert quoted["quantity"].is_unique
-    assert quoted.set_index("quantity")["value"][quantity] == value
+    assert paper.quoted()[quantity] == value
 
 
 def test_quoted_numbers_agree_with_the_tables():
-    quoted = paper.quoted().set_index("quantity")["value"]
+    quoted = paper.quoted()
+    assert quoted.index.is_unique
     pairs = {
         "base clean accuracy": values(6)["fgsm", "base", "none", "clean"],
         "base accuracy under FGSM": values(4)["fgsm", "base", 0.3],

@@ -264,7 +264,7 @@ class TestConditions:
             results.Conditions(radius=0.3)
 
     def test_the_usual_settings_are_the_papers(self):
-        quoted = paper.quoted().set_index("quantity")["value"]
+        quoted = paper.quoted()
         assert results.USUAL["epsilon"] == quoted["filter identification epsilon"]
         assert results.USUAL["epsilon"] == quoted["adversarial training epsilon"]
         assert results.USUAL["fraction"] == quoted["dominant filter fraction"]
