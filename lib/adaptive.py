@@ -335,7 +335,8 @@ def _called_by_others(model: Any) -> Callable[..., tf.Tensor]:
     return call
 
 
-def _classifier(function: Callable[..., tf.Tensor], input_shape: tuple[int, ...]) -> Any:
+def art_model(function: Callable[..., tf.Tensor], input_shape: tuple[int, ...]) -> Any:
+    """Return a function from images to logits as the Adversarial Robustness Toolbox wants it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it misses PyTorch, and tqdm misses widgets
         from art.estimators.classification import TensorFlowV2Classifier
@@ -351,7 +352,7 @@ def _classifier(function: Callable[..., tf.Tensor], input_shape: tuple[int, ...]
 @lru_cache(maxsize=32)
 def art_classifier(model: Any) -> Any:
     """Return a model as ART wants it: logits, without dropout."""
-    return _classifier(_called_by_others(model), model.input_shape[1:])
+    return art_model(_called_by_others(model), model.input_shape[1:])
 
 
 class _AllMisreadError(Exception):
@@ -372,7 +373,7 @@ class Watched:
 
     def __init__(self, model: Any) -> None:
         self.function = _called_by_others(model)
-        self.classifier = _classifier(self, model.input_shape[1:])
+        self.classifier = art_model(self, model.input_shape[1:])
         self.labels: Labels | None = None
         self.found: Images = np.empty(0, np.float32)
         self.misread = np.empty(0, np.bool_)

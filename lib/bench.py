@@ -308,16 +308,9 @@ def _foolbox(model: keras.Model, attack: Attack) -> Callable[[tf.Tensor, tf.Tens
 
 
 def _art(model: keras.Model, attack: Attack) -> Callable[[Images, data.Labels], Images]:
+    classifier = adaptive.art_model(model, (28, 28, 1))
     from art.attacks import evasion
-    from art.estimators.classification import TensorFlowV2Classifier
 
-    classifier = TensorFlowV2Classifier(
-        model,
-        nb_classes=data.CLASSES,
-        input_shape=(28, 28, 1),
-        loss_object=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        clip_values=(0, 1),
-    )
     common = {"eps": attack.epsilon, "batch_size": attacks.BATCH}
     if attack.method == "fgsm":
         method = evasion.FastGradientMethod(classifier, **common)
