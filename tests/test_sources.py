@@ -1,8 +1,10 @@
 """The chapters' sources are clean, documented and complete."""
 
+import ast
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import nbformat
@@ -70,6 +72,23 @@ def test_figures_have_a_name_a_caption_and_alt_text(path: Path) -> None:
         assert len(drawing["figure"]["caption"]) > 20
         # Text that the cell computes comes with its output.
         assert drawing.get("image", {}).get("alt") or '"alt"' in cell.source
+
+
+@each_chapter
+def test_code_in_the_text_is_closed_and_is_python_where_it_says_so(path: Path) -> None:
+    for text in (cell.source for cell in cells(path) if cell.cell_type == "markdown"):
+        language, code = "", None
+        for line in text.splitlines():
+            if code is None:
+                opening = re.match(r"\s*```([^`]*)$", line)
+                language, code = (opening[1], []) if opening else ("", None)
+            elif line.strip() == "```":
+                if language == "python":
+                    ast.parse(textwrap.dedent("\n".join(code)))
+                code = None
+            else:
+                code.append(line)
+        assert code is None, f"not closed: {code}"
 
 
 def test_sources_name_no_machine() -> None:
