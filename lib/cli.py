@@ -105,7 +105,8 @@ def build(
 ) -> None:
     """Run CHAPTERS (default: all) and render the site to _build/html.
 
-    Chapters whose source, code, parameters and data are unchanged are not run again.
+    Chapters whose source, code, parameters and data are unchanged are not run again. A page that
+    shows what all of them computed is always brought up to date.
     """
     values = book.preset(preset)
     chosen = book.chosen(chapters)
@@ -120,7 +121,7 @@ def build(
     board = _Board()
     with board:
         execute_all(
-            [one for one in runs if one.chapter in chosen],
+            [one for one in runs if one.chapter in chosen or one.chapter.reads_this_run],
             progress=lambda one: board.line(one.chapter.name),
             unchanged=lambda one: board.say(f"{one.chapter.name}: unchanged, not run again"),
             jobs=jobs,

@@ -234,6 +234,9 @@ class TestWhatDeterminesAChapter:
             run_of(copy), chapter=chapter, executed=run_of(copy).executed.with_stem("02_reader")
         )
         assert not again.is_current
+        first = next(name for name in copy.chapters if name != "02_reader")
+        assert "02_reader: done" in invoke(copy, "build", first).stdout
+        assert again.is_current
 
     def test_a_function_of_a_like_name_reads_no_run(self, copy: Book) -> None:
         own = write_chapter(copy, "02_own", "def of_this_run(name):\n    return name")
