@@ -131,6 +131,53 @@ def test_attacks_are_crossed_and_a_second_radius_was_tried():
     }
 
 
+def test_rival_explanations_were_tried():
+    assert cells(rows("targeted_steps"), "loss_input", "steps") >= {
+        ("logits", 5),
+        ("logits", 40),
+        ("probabilities", 40),
+    }
+    overlap = cells(rows("filter_overlap"), "comparison", "layer")
+    rivals = ("random groups of images", "attack and random noise", "another random start")
+    assert overlap >= set(product(("classes", *rivals), (1, 2)))
+    leaking = cells(rows("label_leaking"), "perturbation", "digit", "network")
+    swapped = ("of an image of another digit", "its digit")
+    assert leaking >= {(*swapped, network) for network in ("undefended", "split")}
+
+
+def test_fractions_are_compared_over_three_networks_in_every_setting():
+    contrasts = rows("fraction_contrasts")
+    assert (contrasts["networks"] >= 3).all()
+    settings = contrasts[["attack", "training", "test", "start", "stop"]]
+    assert set(settings.itertuples(index=False, name=None)) == {
+        (*setting, *fractions)
+        for setting in product(METHODS, ("adversarial", "mixed"), ("clean", "static"))
+        for fractions in ((0.0, 0.1), (0.0, 1.0), (0.1, 1.0))
+    }
+
+
+def test_every_network_met_noise_and_images_of_a_surrogate_defended_like_itself():
+    noise = rows("noise")
+    kinds = ("one uniform draw", "one of full strength", "worst of 20")
+    assert cells(noise, "model", "defence", "training", "fraction", "noise") >= {
+        (model, *defence, kind)
+        for model, kind in product(MODELS, kinds)
+        for defence in (("none", "none", 1.0), ("pgd", "mixed", 0.1), ("pgd", "mixed", 1.0))
+    }
+    assert cells(rows("transfer"), "fraction", "surrogate") == set(
+        product((0.1, 1.0), ("undefended", "defended the same way"))
+    )
+
+
+def test_hardening_compares_filters_from_three_networks_with_two_draws():
+    arms = set(rows("hardening_arms")[["arm", "draw", "seed"]].itertuples(index=False, name=None))
+    draws = (("dominant filters", 0), ("all filters", 0), *(("random filters", i) for i in (0, 1)))
+    assert arms >= {(*arm, seed) for arm, seed in product(draws, range(3))}
+    blocks = rows("hardening_blocks")
+    assert blocks["images"].sum() == 10_000
+    assert sorted(blocks["start"]) == list(range(0, 10_000, 1_000))
+
+
 def test_every_record_says_what_produced_it():
     origins = json.loads((results.FULL_SCALE / "provenance.json").read_text(encoding="utf-8"))
     tables = [path.stem for path in results.FULL_SCALE.glob("*.csv")]
