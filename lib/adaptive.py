@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -22,28 +22,8 @@ from lib.attacks import Attack, StaticSet
 from lib.cache import cached
 from lib.data import Images, Labels
 from lib.hardening import Hardening
-from lib.parameters import Count, Epsilon, Seed
+from lib.parameters import Count, Epsilon, Rung, Seed
 from lib.training import FineTuning
-
-Rung = Literal[
-    "clean",
-    "noise",
-    "static",
-    "transfer",
-    "square",
-    "fgsm",
-    "pgd",
-    "restarts",
-    "targeted",
-    "apgd-ce",
-    "apgd-dlr",
-    "fmn",
-]
-"""What an attacker does, from the weakest to the strongest: see :data:`MEANINGS`.
-
-Of every rung, an image counts as withstood only if its clean version is read correctly, too. So
-``static`` is static *and clean*, and may be below the paper's static accuracy.
-"""
 
 RUNGS: tuple[Rung, ...] = get_args(Rung)
 

@@ -21,6 +21,26 @@ Method = Literal["fgsm", "pgd"]
 Part = Literal["test", "validation"]
 """Which images choose filters: the paper's are test images; validation images leave those alone."""
 
+Rung = Literal[
+    "clean",
+    "noise",
+    "static",
+    "transfer",
+    "square",
+    "fgsm",
+    "pgd",
+    "restarts",
+    "targeted",
+    "apgd-ce",
+    "apgd-dlr",
+    "fmn",
+]
+"""What an attacker does, from the weakest to the strongest: see :data:`lib.adaptive.MEANINGS`.
+
+Of every rung, an image counts as withstood only if its clean version is read correctly, too. So
+``static`` is static *and clean*, and may be below the paper's static accuracy.
+"""
+
 Epsilon = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 """L-infinity radius in pixel units, where 0 is black and 1 is white."""
 
@@ -38,3 +58,4 @@ Epsilons = Annotated[tuple[Epsilon, ...], Field(min_length=1)]
 Fractions = Annotated[tuple[Fraction, ...], Field(min_length=1)]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1)]
 Counts = Annotated[tuple[Count, ...], Field(min_length=1)]
+Rungs = Annotated[tuple[Rung, ...], Field(min_length=1)]
