@@ -146,7 +146,7 @@ def perturb(
         raise ValueError(f"{len(images)} images but {len(labels)} labels")
     function = model_function(models.stand_in(model), attack.loss_input)
     adversarial = np.empty_like(images)
-    if attack.random_start:
+    if attack.method == "pgd" and attack.random_start:
         tf.random.set_seed(seed)  # also makes TensorFlow set every compiled function up again
     starts = range(0, len(images), BATCH)
     for start in tqdm(starts, desc=str(attack.method), delay=5, leave=False):
