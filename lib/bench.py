@@ -260,7 +260,13 @@ def compare_survivors(scale: Scale) -> Iterator[Comparison]:
         def drop_fooled(attack: Attack = attack) -> None:
             survivors.robust(model, attack, images.images, images.labels)
 
-        seconds = in_turn({"plain": plain, "survivors": drop_fooled}, scale.rounds)
+        def attack_one(attack: Attack = attack) -> None:
+            # Where the plain attack seeds its random starts, TensorFlow forgets how functions
+            # were set up: that is its own cost, and not that of the way that comes next.
+            survivors.robust(model, attack, images.images[:1], images.labels[:1])
+
+        ways = {"plain": plain, "survivors": drop_fooled}
+        seconds = in_turn(ways, scale.rounds, before=attack_one)
         yield Comparison(
             "survivors", case, seconds, "plain", {"survivors": goal}, images=len(images)
         )

@@ -70,7 +70,11 @@ def _reached(ratio: float, low: float, goal: float) -> str:
     return "yes" if ratio <= goal else "within the spread" if low <= goal else "no"
 
 
-def in_turn(ways: Mapping[str, Callable[[], object]], rounds: int) -> pd.DataFrame:
+def in_turn(
+    ways: Mapping[str, Callable[[], object]],
+    rounds: int,
+    before: Callable[[], object] = lambda: None,
+) -> pd.DataFrame:
     """Time some functions in turn, each after a first run that is not timed.
 
     Parameters
@@ -79,6 +83,8 @@ def in_turn(ways: Mapping[str, Callable[[], object]], rounds: int) -> pd.DataFra
         Functions by name.
     rounds
         How often each one is timed. Every round begins with another one.
+    before
+        Is run before each timing and not timed: it undoes what one way leaves to the next.
 
     Returns
     -------
@@ -93,6 +99,7 @@ def in_turn(ways: Mapping[str, Callable[[], object]], rounds: int) -> pd.DataFra
         first = number % len(names)
         timed = {}
         for name in names[first:] + names[:first]:
+            before()
             started = time.perf_counter()
             ways[name]()
             timed[name] = time.perf_counter() - started

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,13 @@ class TestTurns:
         assert "".join(calls) == "abc" + "abc" + "bca" + "cab"
         assert seconds.shape == (3, 3)
         assert (seconds > 0).all(axis=None)
+
+    def test_what_one_way_leaves_is_undone_before_each_timing_of_another(self):
+        calls = []
+        ways = {name: lambda name=name: calls.append(name) for name in "ab"}
+        seconds = timing.in_turn(ways, 2, before=lambda: (calls.append("-"), time.sleep(0.05)))
+        assert "".join(calls) == "ab" + "-a-b" + "-b-a"
+        assert (seconds < 0.05).all(axis=None)
 
     def test_ratios_are_those_within_a_round(self):
         # The second round was slow for both: the ratio is that of every round.
