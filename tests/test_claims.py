@@ -245,10 +245,11 @@ def weaker(fgsm, noise=(0.5, 0.6), square=(0.0, 0.9), transfer=(0.0, 0.9), infor
     return planted
 
 
-def alone(repairs):
+def alone(repairs, *, spread=0.02):
     """Return the contrast that says what share of the repair dominant filters make alone."""
-    columns = "arm other test arm_value other_value undefended_value"
-    row = ("dominant filters", "dominant filters only", "static", 0.9, 0.1 + 0.8 * repairs, 0.1)
+    columns = "arm other test difference low high arm_value other_value undefended_value"
+    arms, behind = ("dominant filters", "dominant filters only", "static"), 0.8 * (1 - repairs)
+    row = (*arms, behind, behind - spread, behind + spread, 0.9, 0.9 - behind, 0.1)
     return {"controls_contrasts": frame(columns, row)}
 
 
@@ -310,6 +311,7 @@ CASES = [
     ("errors_lie_in_a_tenth", HALF_NEEDED | alone(0.6), UNTOLD),
     ("errors_lie_in_a_tenth", defence() | fractions(none=0.98) | alone(0.4), NOT),
     ("errors_lie_in_a_tenth", defence() | fractions(none=0.98) | alone(0.6), UNTOLD),
+    ("errors_lie_in_a_tenth", defence() | fractions(none=0.98) | alone(0.4, spread=0.2), UNTOLD),
     ("errors_lie_in_a_tenth", defence() | fractions(none=0.98), UNTOLD),
     ("a_tenth_rather_than_none", contrast(*MORE), HOLDS),
     ("a_tenth_rather_than_none", contrast(*SAME), NOT),
