@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import re
 from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
@@ -23,39 +24,85 @@ NUMERICAL_PACKAGES = {
 Bundled images are not among them: :mod:`lib.data` knows their digests.
 """
 
+NO_NUMBERS = ("cache", "parameters", "provenance", "sweeps")
+"""Modules that store numbers, check them or pass them on, but compute none."""
+
+WORDS = ("desc", "help", "meaning", "title")
+"""Keyword arguments that are read by people only."""
+
+_MODULE_IN_A_STRING = re.compile(r"lib(\.\w+)+(?=:\w+$|$)")
+
+
+def _path(module: str) -> Path | None:
+    """Return the file of a module or package of ours, or None if there is no such."""
+    base = PACKAGE.joinpath(*module.split("."))
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
 
 def _parsed(module: str) -> ast.Module:
-    return ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    path = _path(module)
+    if path is None:
+        raise ValueError(f"lib has no module {module}")
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def imported_modules(tree: ast.AST) -> set[str]:
+def imported_modules(tree: ast.AST, importer: str = "") -> set[str]:
     """Return the names of the modules of this package that some code imports.
+
+    A module brings the packages that it lies in. A module that is named in a string, as for
+    :func:`pkgutil.resolve_name`, counts as imported.
 
     Parameters
     ----------
     tree
         The parsed code, of a module of the package or of a chapter.
+    importer
+        The name of that module, from which relative imports start; that of a package ends with
+        ``.__init__``.
 
     Returns
     -------
     set of str
         Names without the ``lib.`` in front.
     """
-    names = {name.removeprefix("lib.") for name in _imports(tree)}
-    return {name for name in names if (PACKAGE / f"{name}.py").is_file()}
+    imported = {name for name in _imports(tree, importer) if name.startswith("lib.")}
+    ours = {part for name in imported for part in _with_packages(name.removeprefix("lib."))}
+    return {name for name in ours if _path(name)}
 
 
-def _imports(tree: ast.AST) -> set[str]:
+def _with_packages(module: str) -> set[str]:
+    parts = module.split(".")
+    return {".".join(parts[: count + 1]) for count in range(len(parts))}
+
+
+def _imports(tree: ast.AST, importer: str = "") -> set[str]:
     """Return the full names that some code imports; of other packages, perhaps too many."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            if node.module == "lib":
-                names |= {f"lib.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            origin = node.module or ""
+            if node.level:
+                here = ["lib", *importer.split(".")][: -node.level]
+                origin = ".".join([*here, *([node.module] if node.module else [])])
+            names.add(origin)
+            names |= {f"{origin}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Constant) and (
+            found := _MODULE_IN_A_STRING.match(str(node.value))
+        ):
+            names.add(found[0])
     return names
+
+
+def _imported_by(module: str) -> set[str]:
+    path = _path(module)
+    in_package = path is not None and path.name == "__init__.py"
+    importer = f"{module}.__init__" if in_package else module
+    return imported_modules(_parsed(module), importer) | _with_packages(module)
 
 
 def code_closure(modules: Iterable[str]) -> set[str]:
@@ -64,32 +111,41 @@ def code_closure(modules: Iterable[str]) -> set[str]:
     to_visit = set(modules)
     while to_visit:
         found |= to_visit
-        to_visit = {name for module in to_visit for name in imported_modules(_parsed(module))}
-        to_visit -= found
+        to_visit = {name for module in to_visit for name in _imported_by(module)} - found
     return found
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    # A better docstring or comment must not cost a night of training.
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            node.body = [
-                statement
-                for statement in node.body
-                if not (
-                    isinstance(statement, ast.Expr)
-                    and isinstance(statement.value, ast.Constant)
-                    and isinstance(statement.value.value, str)
-                )
-            ]
-    return tree
+class _WithoutWords(ast.NodeTransformer):
+    """Drops what people read: a better sentence must not cost a night of training."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        """Drop docstrings, and what is only said."""
+        value = node.value
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            return None
+        if isinstance(value, ast.Call) and ast.unparse(value.func) in ("print", "_report"):
+            return None
+        return self.generic_visit(node)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        """Drop messages."""
+        return ast.Raise(exc=None, cause=None)
+
+    def visit_keyword(self, node: ast.keyword) -> ast.AST | None:
+        """Drop titles and the like."""
+        return None if node.arg in WORDS else self.generic_visit(node)
+
+
+def _decides_numbers(module: str) -> bool:
+    return not set(module.split(".")) & set(NO_NUMBERS)
 
 
 @cache
 def code_digest(*modules: str) -> str:
     """Return a digest of what some modules, and all that they import here, compute.
 
-    Comments, docstrings and layout do not count; everything else does.
+    Comments, docstrings, messages and layout do not count, nor do the modules of
+    :data:`NO_NUMBERS`; everything else does.
 
     Parameters
     ----------
@@ -102,8 +158,8 @@ def code_digest(*modules: str) -> str:
         Sixteen hexadecimal digits.
     """
     text = hashlib.sha256()
-    for module in sorted(code_closure(modules)):
-        text.update(f"{module}\n{ast.dump(_without_docstrings(_parsed(module)))}\n".encode())
+    for module in sorted(filter(_decides_numbers, code_closure(modules))):
+        text.update(f"{module}\n{ast.dump(_WithoutWords().visit(_parsed(module)))}\n".encode())
     return text.hexdigest()[:16]
 
 
@@ -115,7 +171,8 @@ def versions(*modules: str) -> dict[str, str]:
     *modules
         As for :func:`code_digest`; without any, all those packages count.
     """
-    names = (name for module in code_closure(modules) for name in _imports(_parsed(module)))
+    closure = filter(_decides_numbers, code_closure(modules))
+    names = (name for module in closure for name in _imports(_parsed(module)))
     imported = {name.partition(".")[0] for name in names}
     return {
         installed: metadata.version(installed)

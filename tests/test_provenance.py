@@ -7,33 +7,27 @@ import pytest
 
 from lib import provenance
 
-STAGES = (
-    "data",
-    "models",
-    "attacks",
-    "filters",
-    "selective",
-    "survivors",
-    "splitting",
-    "training",
-    "hardening",
-    "evaluation",
-    "adaptive",
-)
-
 SOURCES = {
     "bottom": "def scale(pixel):\n    return pixel / 255\n",
     "middle": "from lib.bottom import scale\n\ndef half(pixel):\n    return scale(pixel) / 2\n",
     "top": "from lib import middle\n\nRESULT = middle.half(3)\n",
     "aside": "ANSWER = 42\n",
+    "room/__init__": "",
+    "room/shelf": "from lib import bottom\n\nDEPTH = 1\n",
+    "room/chair": "from . import shelf\nfrom ..middle import half\n\nLEGS = 4\n",
+    "room/box/__init__": "from .. import shelf\n",
+    "room/box/lid": "from ..chair import LEGS\n",
+    "parameters": "from lib import aside\n\nLIMIT = 7\n",
 }
 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """Put a package of four modules, of which three import each other, in the place of lib."""
+    """Put a package of modules that import each other in the place of lib."""
     for name, source in SOURCES.items():
-        (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
+        path = tmp_path / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source, encoding="utf-8")
     monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
     provenance.code_digest.cache_clear()
     yield tmp_path
@@ -57,13 +51,41 @@ class TestImportedModules:
             "import lib.middle, lib.bottom as b",
             "from lib.middle import half\nfrom lib.bottom import scale",
             "def later():\n    from lib import middle\n    import lib.bottom",
+            "find = {'a': 'lib.middle', 'b': 'lib.bottom:scale'}",
         ],
     )
     def test_every_way_of_importing_counts(self, package, code):
         assert provenance.imported_modules(ast.parse(code)) == {"middle", "bottom"}
 
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "from lib.room import shelf",
+            "import lib.room.shelf",
+            "from lib.room.shelf import DEPTH",
+            "place = 'lib.room.shelf:DEPTH'",
+        ],
+    )
+    def test_a_module_in_a_package_brings_the_package(self, package, code):
+        assert provenance.imported_modules(ast.parse(code)) == {"room", "room.shelf"}
+
+    @pytest.mark.parametrize(
+        ("code", "importer"),
+        [
+            ("from . import shelf", "room.chair"),
+            ("from .shelf import DEPTH", "room.chair"),
+            ("from .. import shelf", "room.box.lid"),
+            ("from . import shelf", "room.__init__"),
+            ("from .room import shelf", "top"),
+        ],
+    )
+    def test_relative_imports_start_from_the_importer(self, package, code, importer):
+        found = provenance.imported_modules(ast.parse(code), importer)
+        assert found == {"room", "room.shelf"}
+
     def test_other_packages_and_names_do_not(self, package):
         code = "import numpy, os.path\nfrom elsewhere import top\nfrom lib import a_constant"
+        code += "\n'see lib.middle'\nname = 'lib.nothing'"
         assert provenance.imported_modules(ast.parse(code)) == set()
 
 
@@ -72,19 +94,18 @@ class TestClosure:
         assert provenance.code_closure(["top"]) == {"top", "middle", "bottom"}
         assert provenance.code_closure(["bottom", "aside"]) == {"bottom", "aside"}
 
+    def test_reaches_into_packages(self, package):
+        chair = {"room.chair", "room", "room.shelf", "middle", "bottom"}
+        assert provenance.code_closure(["room.chair"]) == chair
+        assert provenance.code_closure(["room.box.lid"]) == chair | {"room.box.lid", "room.box"}
+
     def test_ends_where_modules_import_each_other(self, package):
         rewrite(package, "bottom", "def scale", "from lib import top\n\ndef scale")
         assert provenance.code_closure(["bottom"]) == {"top", "middle", "bottom"}
 
-    @pytest.mark.parametrize("stage", STAGES)
-    def test_a_stage_imports_only_stages_to_its_left(self, stage):
-        to_the_right = set(STAGES[STAGES.index(stage) + 1 :])
-        beside = {"plots", "paper", "results", "builder", "cli", "sweeps", "costs", "bench"}
-        beside |= {"timing", "intervals", "site", "theme"}
-        assert not provenance.code_closure([stage]) & (to_the_right | beside)
-
-    def test_attacks_depend_on_the_stages_before_them(self):
-        assert provenance.code_closure(["attacks"]) >= {"attacks", "models", "data", "parameters"}
+    def test_an_unknown_module_is_named(self, package):
+        with pytest.raises(ValueError, match="no module cellar"):
+            provenance.code_closure(["cellar"])
 
 
 class TestDigest:
@@ -93,11 +114,14 @@ class TestDigest:
         assert len(digest) == 16
         int(digest, 16)
 
-    def test_changes_with_code_in_a_dependency_and_only_there(self, package):
-        above = provenance.code_digest("top")
+    @pytest.mark.parametrize(
+        "above", ["top", "room.shelf", "room.chair", "room.box", "room.box.lid"]
+    )
+    def test_changes_with_code_in_a_dependency_and_only_there(self, package, above):
+        before = provenance.code_digest(above)
         aside = provenance.code_digest("aside")
         rewrite(package, "bottom", "255", "256")
-        assert provenance.code_digest("top") != above
+        assert provenance.code_digest(above) != before
         assert provenance.code_digest("aside") == aside
 
     def test_does_not_change_with_code_that_is_not_imported(self, package):
@@ -110,19 +134,41 @@ class TestDigest:
         rewrite(package, "top", "(3)", "(4)")
         assert provenance.code_digest("bottom") == before
 
+    def test_does_not_change_with_code_that_decides_no_number(self, package):
+        rewrite(package, "bottom", "def scale", "from lib import parameters\n\ndef scale")
+        before = provenance.code_digest("top")
+        rewrite(package, "parameters", "7", "8")
+        assert provenance.code_digest("top") == before
+
     @pytest.mark.parametrize(
         ("old", "new"),
         [
             ("def scale", '"""A module."""\n\ndef scale'),
             ("    return", '    """Scale a pixel."""\n    return'),
             ("    return", "    # a comment\n    return"),
+            ("    return", "    print('scaling')\n    return"),
             ("pixel / 255\n", "(\n        pixel / 255\n    )\n"),
         ],
-        ids=["module docstring", "docstring", "comment", "layout"],
+        ids=["module docstring", "docstring", "comment", "what is printed", "layout"],
     )
     def test_does_not_change_with_words_and_layout(self, package, old, new):
         before = provenance.code_digest("top")
         rewrite(package, "bottom", old, new)
+        assert provenance.code_digest("top") == before
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            ("if pixel < 0:\n        raise ValueError('negative')", "ValueError(f'no {pixel}')"),
+            ("for row in tqdm(pixel, desc='rows'):\n        pass", "'images'"),
+        ],
+        ids=["message", "title of a bar"],
+    )
+    def test_does_not_change_with_messages(self, package, old, new):
+        part = "ValueError('negative')" if "raise" in old else "'rows'"
+        rewrite(package, "bottom", "    return", f"    {old}\n    return")
+        before = provenance.code_digest("top")
+        rewrite(package, "bottom", part, new)
         assert provenance.code_digest("top") == before
 
     def test_a_string_that_is_used_counts(self, package):
