@@ -1,9 +1,7 @@
-"""Mechanisms of the executable paper: one module a stage, imports in one direction.
+"""Mechanisms of the executable paper, in rooms; imports go one way.
 
-``data -> models -> attacks -> filters -> splitting -> training -> evaluation -> plots``, with the
-published numbers in ``paper``. What goes beyond the paper follows them: ``adaptive`` attacks, and
-``hardening`` against them. ``fused``, ``winograd``, ``selective`` and ``survivors`` make stages
-fast; ``costs``, ``timing`` and ``bench`` say how fast. ``cache``, ``provenance``, ``sweeps`` and
-``results`` compute once and keep what was computed; ``intervals`` says how sure it is. The site is
-made by ``builder``, ``site``, ``theme`` and ``cli``, which know no machine learning.
+``compute``: what is computed once (cache, provenance, sweeps, parameters). ``stages``: the paper,
+from data to attackers who adapt. ``fast``: the same results sooner. ``evidence``: numbers and what
+they mean. ``figures``: how they look. ``site``: runs chapters and renders pages. ``bench``: times
+what the book says about speed.
 """

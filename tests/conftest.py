@@ -10,14 +10,14 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from lib.builder import Book
-from lib.cli import main
+from lib.site.builder import Book
+from lib.site.cli import main
 
 ROOT = Path(__file__).parent.parent
 REAL_BOOK = Book(ROOT, "_build/test")
 
 PARAMETERS = """\
-from lib.parameters import Architecture, Dataset, Epsilon, Seeds
+from lib.compute.parameters import Architecture, Dataset, Epsilon, Seeds
 
 dataset: Dataset = "mnist-5k"  # which images
 model: Architecture = "base"  # which network

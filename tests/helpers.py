@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from lib import data, models
+from lib.stages import data, models
 
 TINY = models.Training("mnist-tiny", "shallow", batch_size=32, max_epochs=8)
 

@@ -6,12 +6,13 @@ import keras
 import numpy as np
 import pytest
 
-from lib import adaptive, attacks, data, evaluation, models, survivors
-from lib.adaptive import Assault, Budget, CarliniWagner, Masked
-from lib.attacks import Attack
-from lib.filters import Selection, Study
-from lib.hardening import Hardening
-from lib.training import FineTuning
+from lib.fast import survivors
+from lib.stages import adaptive, attacks, data, evaluation, models
+from lib.stages.adaptive import Assault, Budget, CarliniWagner, Masked
+from lib.stages.attacks import Attack
+from lib.stages.filters import Selection, Study
+from lib.stages.hardening import Hardening
+from lib.stages.training import FineTuning
 from tests.helpers import TINY
 
 COUNT = 40

@@ -10,8 +10,9 @@ from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
 from cleverhans.tf2.utils import compute_gradient
 from pydantic import ValidationError
 
-from lib import attacks, data, evaluation, fused, models
-from lib.attacks import Attack
+from lib.fast import fused
+from lib.stages import attacks, data, evaluation, models
+from lib.stages.attacks import Attack
 from tests.helpers import TINY, shared_tiny_model, tiny_model, tiny_split
 
 FGSM = Attack("fgsm", epsilon=0.2)

@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from lib import bench, models, splitting, timing
-from lib.attacks import Attack
-from lib.cli import main
+from lib.bench import suite as bench
+from lib.bench import timing
+from lib.site.cli import main
+from lib.stages import models, splitting
+from lib.stages.attacks import Attack
 
 from .helpers import tiny_model, tiny_split, trained_weights
 
@@ -164,7 +166,7 @@ def test_an_unknown_section_is_refused():
 
 def test_help_needs_no_tensorflow():
     code = (
-        "import sys; from click.testing import CliRunner; from lib.cli import main; "
+        "import sys; from click.testing import CliRunner; from lib.site.cli import main; "
         "result = CliRunner().invoke(main, ['bench', '--help']); "
         "assert result.exit_code == 0 and 'tensorflow' not in sys.modules"
     )

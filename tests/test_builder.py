@@ -15,9 +15,9 @@ import nbformat
 import pytest
 from click.testing import CliRunner, Result
 
-from lib import provenance
-from lib.builder import Book, Chapter, Run
-from lib.cli import main
+from lib.compute import provenance
+from lib.site.builder import Book, Chapter, Run
+from lib.site.cli import main
 
 from .conftest import ROOT, write_chapter
 
@@ -173,20 +173,25 @@ class TestWhatDeterminesAChapter:
         assert not run_of(Book(copy.root)).is_current
 
     def test_code_that_it_imports(
-        self, built: Book, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, copy: Book, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         package = shutil.copytree(provenance.PACKAGE, tmp_path / "lib")
         monkeypatch.setattr(provenance, "PACKAGE", package)
 
-        def is_current_with(module: str, line: str) -> bool:
+        path = write_chapter(copy, "02_data", "from lib.stages import data")
+        reader = replace(run_of(copy), chapter=Chapter(path))
+
+        def changes_with(module: str, line: str) -> list[bool]:
+            runs = run_of(copy), reader
+            before = [replace(one).digest for one in runs]
             path = package / f"{module}.py"
             path.write_text(path.read_text(encoding="utf-8") + line, encoding="utf-8")
             provenance.code_digest.cache_clear()
-            return run_of(built).is_current
+            return [replace(one).digest != old for one, old in zip(runs, before, strict=True)]
 
-        assert is_current_with("parameters", "# a comment\n")
-        assert is_current_with("data", "UNUSED_BY_THIS_CHAPTER = 1\n")
-        assert not is_current_with("parameters", "NEW = 1\n")
+        assert changes_with("stages/data", "# a comment\n") == [False, False]
+        assert changes_with("stages/data", "NEW = 1\n") == [False, True]
+        assert changes_with("compute/parameters", "NEW = 1\n") == [False, False]
         provenance.code_digest.cache_clear()
 
     def test_the_file_of_full_mnist(
@@ -202,7 +207,7 @@ class TestWhatDeterminesAChapter:
         assert digests()[1] != full
 
     def test_recorded_results_that_it_reads(self, copy: Book) -> None:
-        reader = write_chapter(copy, "02_reader", "from lib import results")
+        reader = write_chapter(copy, "02_reader", "from lib.evidence import results")
 
         def digests() -> list[str]:
             return [
@@ -245,8 +250,11 @@ class TestWhatDeterminesAChapter:
         assert Chapter(reader).reads_this_run
 
     def test_magics_are_not_taken_for_python(self, copy: Book) -> None:
-        path = write_chapter(copy, "02_magic", "%matplotlib inline\nfrom lib import data\n!ls")
-        assert Chapter(path).modules() == {"parameters", "data"}
+        path = write_chapter(
+            copy, "02_magic", "%matplotlib inline\nfrom lib.stages import data\n!ls"
+        )
+        modules = {"compute", "compute.parameters", "stages", "stages.data"}
+        assert Chapter(path).modules() == modules
 
 
 class TestSideBySide:
@@ -267,7 +275,7 @@ class TestSideBySide:
         assert result.exit_code == 0, result.output
 
     @pytest.mark.parametrize(
-        "cell", ["from lib import bench", "def this_run(name):\n    return name"]
+        "cell", ["from lib.bench import timing", "def this_run(name):\n    return name"]
     )
     def test_who_measures_or_reads_the_others_runs_alone(
         self, new_book: Callable[..., Book], cell: str
@@ -357,8 +365,8 @@ class TestFailures:
                 *(sys.executable, "-c"),
                 # A shell without job control makes what it runs behind it deaf to Ctrl-C.
                 "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-                "from pathlib import Path; from lib.builder import Book; "
-                "from lib.cli import main; main(['build'], obj=Book(Path(sys.argv[1])))",
+                "from pathlib import Path; from lib.site.builder import Book; "
+                "from lib.site.cli import main; main(['build'], obj=Book(Path(sys.argv[1])))",
                 str(book.root),
             ],
             cwd=ROOT,

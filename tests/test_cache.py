@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from lib import cache, provenance
+from lib.compute import cache, provenance
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def folder(tmp_path, monkeypatch):
 
 def of_the_package(function):
     """Say that a function belongs to a stage, whose code then determines its results."""
-    function.__module__ = "lib.data"
+    function.__module__ = "lib.stages.data"
     return function
 
 
@@ -149,7 +149,7 @@ class TestStale:
         asked = []
         monkeypatch.setattr(provenance, "code_digest", lambda *modules: str(asked.append(modules)))
         draw(Experiment())
-        assert set(asked) == {("data",)}
+        assert set(asked) == {("stages.data",)}
 
     def test_other_versions_compute_again(self, draw, calls, monkeypatch):
         draw(Experiment())

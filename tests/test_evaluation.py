@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lib import attacks, data, evaluation, models
+from lib.stages import attacks, data, evaluation, models
 from tests.helpers import TINY, shared_tiny_model
 
 FGSM = attacks.Attack("fgsm", 0.2)

@@ -9,9 +9,10 @@ import pytest
 from pydantic import ValidationError
 from scipy.signal import correlate2d
 
-from lib import attacks, data, filters, models, paper
-from lib.attacks import Attack
-from lib.filters import Selection, Study
+from lib.evidence import paper
+from lib.stages import attacks, data, filters, models
+from lib.stages.attacks import Attack
+from lib.stages.filters import Selection, Study
 
 VICTIM = models.Training("mnist-tiny", "shallow", seed=3)
 FGSM = Attack("fgsm", epsilon=0.2)

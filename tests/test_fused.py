@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lib import fused, models
+from lib.fast import fused
+from lib.stages import models
 from tests.helpers import tiny_split
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lib import attacks, data, filters, hardening, models, splitting
-from lib.attacks import Attack
-from lib.filters import Selection, Study
-from lib.hardening import CraftedAfresh, Hardening
-from lib.models import Training
+from lib.stages import attacks, data, filters, hardening, models, splitting
+from lib.stages.attacks import Attack
+from lib.stages.filters import Selection, Study
+from lib.stages.hardening import CraftedAfresh, Hardening
+from lib.stages.models import Training
 
 VICTIM = Training("mnist-tiny", "shallow", batch_size=32, max_epochs=5)
 PGD = Attack("pgd", 0.1, 0.05, 4)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lib import intervals
-from lib.intervals import Interval
+from lib.evidence import intervals
+from lib.evidence.intervals import Interval
 
 REPETITIONS = 1_000
 

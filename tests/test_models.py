@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from lib import data, models, paper
+from lib.evidence import paper
+from lib.stages import data, models
 from tests.helpers import shared_tiny_model, tiny_model, tiny_split
 
 SHORT = models.Training("mnist-tiny", "shallow", max_epochs=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lib import paper
+from lib.evidence import paper
 
 ROWS = {1: 9, 2: 90, 3: 90, 4: 12, 5: 12, 6: 18, 7: 18, 8: 12, 9: 12, 10: 12, 11: 12, 12: 9}
 

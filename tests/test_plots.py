@@ -7,15 +7,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from lib import plots
+from lib.figures import style
 
 mpl.use("agg")
 
 
 @pytest.fixture(autouse=True)
-def style():
+def our_style():
     with mpl.rc_context():
-        plots.use_style()
+        style.use_style()
         yield
     plt.close("all")
 
@@ -27,24 +27,24 @@ def svg_of(figure):
 
 
 def test_equal_figures_give_equal_files():
-    shown = [svg_of(plots.image_grid(np.eye(5)[np.newaxis], columns=1)) for _ in range(2)]
+    shown = [svg_of(style.image_grid(np.eye(5)[np.newaxis], columns=1)) for _ in range(2)]
     assert shown[0] == shown[1]
 
 
 def test_colors_tell_models_and_attacks_apart():
-    colors = [*plots.MODEL_COLORS.values(), *plots.ATTACK_COLORS.values()]
+    colors = [*style.MODEL_COLORS.values(), *style.ATTACK_COLORS.values()]
     assert len(set(colors)) == 5
 
 
 def test_an_image_is_drawn_from_black_to_white_whatever_its_range():
-    figure = plots.image_grid(np.full((1, 28, 28, 1), 0.5), columns=1)
+    figure = style.image_grid(np.full((1, 28, 28, 1), 0.5), columns=1)
     (drawn,) = figure.axes[0].images
     assert drawn.get_clim() == (0, 1)
     assert drawn.get_array().shape == (28, 28)
 
 
 def test_signed_values_are_drawn_with_zero_in_the_middle():
-    figure = plots.image_grid(np.array([[[-0.1, 0.3]]]), columns=1, limit=0.3)
+    figure = style.image_grid(np.array([[[-0.1, 0.3]]]), columns=1, limit=0.3)
     (drawn,) = figure.axes[0].images
     assert drawn.get_clim() == (-0.3, 0.3)
     assert drawn.get_cmap()(drawn.norm(0.0))[:3] == pytest.approx((1, 1, 1), abs=0.05)
@@ -53,14 +53,14 @@ def test_signed_values_are_drawn_with_zero_in_the_middle():
 @pytest.mark.parametrize("count", [0, 1, 6, 7])
 def test_a_grid_shows_every_image_under_its_title(count):
     titles = [str(number) for number in range(count)]
-    figure = plots.image_grid(np.zeros((count, 4, 4)), columns=6, titles=titles)
+    figure = style.image_grid(np.zeros((count, 4, 4)), columns=6, titles=titles)
     shown = [axes for axes in figure.axes if axes.images]
     assert [axes.get_title() for axes in shown] == titles
 
 
 def test_a_hidden_diagonal_keeps_its_numbers():
     counts = np.arange(100).reshape(10, 10)
-    axes = plots.class_matrix(
+    axes = style.class_matrix(
         counts, rows="true", columns="predicted", colorbar="images", hide_diagonal=True
     )
     assert sorted(int(text.get_text()) for text in axes.texts) == list(range(100))
@@ -68,6 +68,6 @@ def test_a_hidden_diagonal_keeps_its_numbers():
 
 
 def test_a_network_is_drawn_with_every_layer_and_shape():
-    figure = plots.network_diagram([("Conv2D", (28, 28, 32)), ("Flatten", (3136,))])
+    figure = style.network_diagram([("Conv2D", (28, 28, 32)), ("Flatten", (3136,))])
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts == ["Conv2D", "28 x 28\nx 32", "Flatten", "3136"]

@@ -5,7 +5,7 @@ from importlib import metadata
 
 import pytest
 
-from lib import provenance
+from lib.compute import provenance
 
 SOURCES = {
     "bottom": "def scale(pixel):\n    return pixel / 255\n",
@@ -17,7 +17,7 @@ SOURCES = {
     "room/chair": "from . import shelf\nfrom ..middle import half\n\nLEGS = 4\n",
     "room/box/__init__": "from .. import shelf\n",
     "room/box/lid": "from ..chair import LEGS\n",
-    "parameters": "from lib import aside\n\nLIMIT = 7\n",
+    "compute/parameters": "from lib import aside\n\nLIMIT = 7\n",
 }
 
 
@@ -135,9 +135,9 @@ class TestDigest:
         assert provenance.code_digest("bottom") == before
 
     def test_does_not_change_with_code_that_decides_no_number(self, package):
-        rewrite(package, "bottom", "def scale", "from lib import parameters\n\ndef scale")
+        rewrite(package, "bottom", "def scale", "from lib.compute import parameters\n\ndef scale")
         before = provenance.code_digest("top")
-        rewrite(package, "parameters", "7", "8")
+        rewrite(package, "compute/parameters", "7", "8")
         assert provenance.code_digest("top") == before
 
     @pytest.mark.parametrize(
@@ -188,8 +188,10 @@ class TestVersions:
         assert versions["numpy"] == metadata.version("numpy")
 
     def test_of_a_stage_are_those_of_what_it_imports_at_any_depth(self):
-        assert set(provenance.versions("parameters")) == set()
-        assert "scikit-learn" in provenance.versions("data")
-        assert {"tensorflow", "scikit-learn"} <= set(provenance.versions("models"))
-        attacks, adaptive = (set(provenance.versions(name)) for name in ("attacks", "adaptive"))
+        assert set(provenance.versions("compute.parameters")) == set()
+        assert "scikit-learn" in provenance.versions("stages.data")
+        assert {"tensorflow", "scikit-learn"} <= set(provenance.versions("stages.models"))
+        attacks, adaptive = (
+            set(provenance.versions(f"stages.{name}")) for name in ("attacks", "adaptive")
+        )
         assert adaptive - attacks == {"adversarial-robustness-toolbox", "foolbox"}

@@ -10,9 +10,9 @@ import nbformat
 import pytest
 from click.testing import CliRunner
 
-from lib import provenance
-from lib.builder import Book
-from lib.cli import main
+from lib.compute import provenance
+from lib.site.builder import Book
+from lib.site.cli import main
 
 from .conftest import ROOT, write_chapter
 
@@ -21,7 +21,8 @@ from .conftest import ROOT, write_chapter
 CELL = """\
 from matplotlib import pyplot as plt
 
-from lib import attacks, evaluation, filters, models, plots, training
+from lib.stages import attacks, evaluation, filters, models, training
+from lib.figures import style
 
 victim = models.Training("mnist-tiny", "shallow", max_epochs=1)
 for method in ("fgsm", "pgd"):
@@ -30,7 +31,7 @@ for method in ("fgsm", "pgd"):
     chosen = filters.Selection(study, 0.1) if method == "pgd" else None
     evaluation.defence_accuracy(training.FineTuning(victim, attack, "mixed", chosen, epochs=1))
 figure, axes = plt.subplots()
-plots.in_percent(axes)
+style.in_percent(axes)
 print("axis from {:g} to {:g}".format(*axes.get_ylim()))
 """
 
@@ -95,7 +96,7 @@ def test_the_first_run_computes_every_stage(rebuilt: Rebuilt) -> None:
 
 
 def test_another_plotting_function_retrains_nothing(rebuilt: Rebuilt) -> None:
-    path = rebuilt.book.root / "lib" / "plots.py"
+    path = rebuilt.book.root / "lib" / "style.py"
     source = path.read_text(encoding="utf-8")
     assert "axes.set_ylim(-0.03, 1.03)" in source
     path.write_text(source.replace("set_ylim(-0.03, 1.03)", "set_ylim(-0.5, 1.5)"))

@@ -8,7 +8,9 @@ from itertools import product
 import keras
 import pytest
 
-from lib import adaptive, attacks, bench, data, models, paper, results
+from lib.bench import suite as bench
+from lib.evidence import paper, results
+from lib.stages import adaptive, attacks, data, models
 
 from .conftest import ROOT
 

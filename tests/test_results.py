@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import paper, provenance, results
+from lib.compute import provenance
+from lib.evidence import paper, results
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +70,7 @@ class TestSave:
         assert table["seeds"] == [1, 2]
         assert table["code"] == "0123456789abcdef"
         assert "seeds" not in figure
-        assert figure["code"] == provenance.code_digest("evaluation")
+        assert figure["code"] == provenance.code_digest("stages.evaluation")
         assert figure["preset"] == "classroom"
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", figure["date"])
         assert "tensorflow" in figure["packages"]

@@ -16,8 +16,8 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from lib import site as renderer
-from lib.builder import pages
+from lib.site import render as renderer
+from lib.site.builder import pages
 
 from .conftest import ROOT
 

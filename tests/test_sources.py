@@ -11,7 +11,7 @@ import nbformat
 import pytest
 import yaml
 
-from lib.builder import Chapter, pages
+from lib.site.builder import Chapter, pages
 
 from .conftest import REAL_BOOK, ROOT
 

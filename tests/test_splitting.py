@@ -10,10 +10,12 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from lib import filters, fused, models, paper, splitting
-from lib.filters import FilterChoice
-from lib.models import Weights
-from lib.parameters import Architecture
+from lib.compute.parameters import Architecture
+from lib.evidence import paper
+from lib.fast import fused
+from lib.stages import filters, models, splitting
+from lib.stages.filters import FilterChoice
+from lib.stages.models import Weights
 
 WAYS = (splitting.parallel, splitting.selective)
 RANDOM = np.random.default_rng(0)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lib import attacks, models, survivors
-from lib.attacks import Attack
+from lib.fast import survivors
+from lib.stages import attacks, models
+from lib.stages.attacks import Attack
 from tests.helpers import shared_tiny_model, tiny_model, tiny_split
 
 RANDOM = Attack("pgd", epsilon=0.06, step_size=0.01, steps=7)

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from lib import cache, sweeps
+from lib.compute import cache, sweeps
 
 from .conftest import ROOT
 
@@ -44,7 +44,7 @@ def draw(unit: Unit) -> Result:
     return float(np.random.rand(1000).sum()), os.getpid()  # noqa: NPY002
 
 
-draw.__module__ = "lib.data"  # results are stored with the code of a stage
+draw.__module__ = "lib.stages.data"  # results are stored with the code of a stage
 cached_draw = cache.cached(draw)
 
 
@@ -175,7 +175,7 @@ class TestCluster:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        from lib import models  # not above, where every worker would import TensorFlow
+        from lib.stages import models  # not above, where every worker would import TensorFlow
 
         monkeypatch.delenv(sweeps.THREADS)  # as many as TensorFlow has in this process
         new_worker()

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lib import attacks, data, evaluation, filters, models, splitting, training
-from lib.attacks import Attack
-from lib.filters import Selection, Study
-from lib.models import Training
-from lib.training import FineTuning
+from lib.stages import attacks, data, evaluation, filters, models, splitting, training
+from lib.stages.attacks import Attack
+from lib.stages.filters import Selection, Study
+from lib.stages.models import Training
+from lib.stages.training import FineTuning
 
 VICTIM = Training("mnist-tiny", "shallow", max_epochs=3)
 FGSM = Attack("fgsm")

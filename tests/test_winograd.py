@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lib import winograd
+from lib.fast import winograd
 
 CHANNELS, FILTERS = 5, 7
 
@@ -14,7 +14,7 @@ def random(*shape: int) -> np.ndarray:
 
 
 def pooled_places(maps: tf.Tensor) -> tf.Tensor:
-    """Bring ``(batch, 6, 6, filters)`` into the layout of :func:`lib.winograd.convolve`."""
+    """Bring ``(batch, 6, 6, filters)`` into the layout of :func:`lib.fast.winograd.convolve`."""
     blocks = tf.reshape(maps, (-1, 3, 2, 3, 2, FILTERS))
     return tf.reshape(tf.transpose(blocks, (2, 4, 1, 3, 0, 5)), (4, 3, 3, -1, FILTERS))
 

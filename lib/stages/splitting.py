@@ -3,7 +3,7 @@
 Two ways to build it. :func:`parallel` is the paper's own (its Fig. 7): two convolutions side
 by side, their channels put back in order. :func:`selective` is the same mathematics as one
 convolution, whose backward pass computes only what the trainable filters need
-(:mod:`lib.selective`).
+(:mod:`lib.fast.selective`).
 """
 
 from typing import Any
@@ -12,11 +12,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lib import filters, models
-from lib.filters import FilterChoice
-from lib.models import Weights
-from lib.parameters import Architecture, Fraction
-from lib.selective import SelectiveBlocks
+from lib.compute.parameters import Architecture, Fraction
+from lib.fast.selective import SelectiveBlocks
+from lib.stages import filters, models
+from lib.stages.filters import FilterChoice
+from lib.stages.models import Weights
 
 
 def _rest(chosen: tuple[int, ...], count: int) -> tuple[int, ...]:
@@ -60,7 +60,7 @@ def parallel(model: keras.Model, choice: FilterChoice) -> keras.Model:
     Parameters
     ----------
     model
-        A trained model of :func:`lib.models.build`. It is not changed.
+        A trained model of :func:`lib.stages.models.build`. It is not changed.
     choice
         The trainable filters of each layer; a layer may have none, or all.
 

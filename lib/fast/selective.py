@@ -2,7 +2,7 @@
 
 The mathematics is that of the paper's two parallel layers (its section 3.5 and Fig. 7), as one
 convolution forward and, backward, what the trainable filters need and no more. The loops
-between the convolutions are fused (:mod:`lib.fused`), and dropout draws few random numbers: a
+between the convolutions are fused (:mod:`lib.fast.fused`), and dropout draws few random numbers: a
 profile showed that these took more than half of a training step on a CPU.
 """
 
@@ -12,8 +12,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lib import fused, winograd
-from lib.models import Weights
+from lib.fast import fused, winograd
+from lib.stages.models import Weights
 
 Gradients = list[tf.Tensor | None]
 
@@ -105,7 +105,7 @@ class _Block:
 
 
 class _SmallBlock(_Block):
-    """The same for maps so small that :mod:`lib.winograd` is faster."""
+    """The same for maps so small that :mod:`lib.fast.winograd` is faster."""
 
     layout = winograd.PLACES_FIRST
 

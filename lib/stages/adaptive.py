@@ -17,13 +17,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from lib import attacks, data, fused, hardening, models, survivors, training
-from lib.attacks import Attack, StaticSet
-from lib.cache import cached
-from lib.data import Images, Labels
-from lib.hardening import Hardening
-from lib.parameters import Count, Epsilon, Rung, Seed
-from lib.training import FineTuning
+from lib.compute.cache import cached
+from lib.compute.parameters import Count, Epsilon, Rung, Seed
+from lib.fast import fused, survivors
+from lib.stages import attacks, data, hardening, models, training
+from lib.stages.attacks import Attack, StaticSet
+from lib.stages.data import Images, Labels
+from lib.stages.hardening import Hardening
+from lib.stages.training import FineTuning
 
 RUNGS: tuple[Rung, ...] = get_args(Rung)
 
@@ -155,7 +156,7 @@ class Assault:
         L-infinity radius.
     count
         The first so many test images; all if ``None``. MNIST's own are no random sample of its
-        test set, see :meth:`lib.data.Split.first`.
+        test set, see :meth:`lib.stages.data.Split.first`.
     budget
         That of :data:`BUDGETS` if not given.
     """
@@ -531,7 +532,7 @@ def ladder(
     budgets
         Those that differ from :data:`BUDGETS`.
     run
-        What computes the rungs: one after another, or :func:`lib.sweeps.run`.
+        What computes the rungs: one after another, or :func:`lib.compute.sweeps.run`.
 
     Returns
     -------

@@ -8,7 +8,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parent.parent
 
 NUMERICAL_PACKAGES = {
     "tensorflow": "tensorflow",
@@ -21,11 +21,11 @@ NUMERICAL_PACKAGES = {
 }
 """What determines numbers: the name it is imported by, and the one it is installed by.
 
-Bundled images are not among them: :mod:`lib.data` knows their digests.
+Bundled images are not among them: :mod:`lib.stages.data` knows their digests.
 """
 
-NO_NUMBERS = ("cache", "parameters", "provenance", "sweeps")
-"""Modules that store numbers, check them or pass them on, but compute none."""
+NO_NUMBERS = "compute"
+"""The room that stores numbers, checks parameters and passes both on, but computes none."""
 
 WORDS = ("desc", "help", "meaning", "title")
 """Keyword arguments that are read by people only."""
@@ -69,13 +69,13 @@ def imported_modules(tree: ast.AST, importer: str = "") -> set[str]:
         Names without the ``lib.`` in front.
     """
     imported = {name for name in _imports(tree, importer) if name.startswith("lib.")}
-    ours = {part for name in imported for part in _with_packages(name.removeprefix("lib."))}
-    return {name for name in ours if _path(name)}
+    return {part for name in imported for part in _with_packages(name.removeprefix("lib."))}
 
 
 def _with_packages(module: str) -> set[str]:
     parts = module.split(".")
-    return {".".join(parts[: count + 1]) for count in range(len(parts))}
+    names = (".".join(parts[: count + 1]) for count in range(len(parts)))
+    return {name for name in names if _path(name)}
 
 
 def _imports(tree: ast.AST, importer: str = "") -> set[str]:
@@ -137,14 +137,14 @@ class _WithoutWords(ast.NodeTransformer):
 
 
 def _decides_numbers(module: str) -> bool:
-    return not set(module.split(".")) & set(NO_NUMBERS)
+    return module.partition(".")[0] != NO_NUMBERS
 
 
 @cache
 def code_digest(*modules: str) -> str:
     """Return a digest of what some modules, and all that they import here, compute.
 
-    Comments, docstrings, messages and layout do not count, nor do the modules of
+    Comments, docstrings, messages and layout do not count, nor do those of
     :data:`NO_NUMBERS`; everything else does.
 
     Parameters

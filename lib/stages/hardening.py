@@ -19,12 +19,13 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
-from lib import attacks, cache, data, filters, models, splitting
-from lib.attacks import Attack
-from lib.cache import cached
-from lib.filters import FilterChoice, Selection
-from lib.parameters import Count, Fraction
-from lib.training import Tuned
+from lib.compute import cache
+from lib.compute.cache import cached
+from lib.compute.parameters import Count, Fraction
+from lib.stages import attacks, data, filters, models, splitting
+from lib.stages.attacks import Attack
+from lib.stages.filters import FilterChoice, Selection
+from lib.stages.training import Tuned
 
 VALIDATION_IMAGES = 2 * attacks.BATCH
 """Number of validation images that a learning curve is measured on, at most."""
@@ -224,7 +225,7 @@ def harden(hardening: Hardening) -> Tuned:
     Returns
     -------
     Tuned
-        The weights in the layout of :func:`lib.models.build`. The history has a value before
+        The weights in the layout of :func:`lib.stages.models.build`. The history has a value before
         the first epoch and one after each: the accuracy on ``clean`` validation images and on
         the same under ``pgd`` against the network of that moment, and the ``seconds`` spent
         on training until then.
@@ -293,7 +294,7 @@ def harden(hardening: Hardening) -> Tuned:
 
 
 def hardened(hardening: Hardening) -> Any:
-    """Return the hardened network, an ordinary one of :func:`lib.models.build`."""
+    """Return the hardened network, an ordinary one of :func:`lib.stages.models.build`."""
     model = _new_network(hardening)
     model.set_weights(harden(hardening).weights)
     return model

@@ -33,7 +33,7 @@ from papermill import PapermillExecutionError, execute_notebook, inspect_noteboo
 from pydantic import TypeAdapter, ValidationError
 from traitlets import default
 
-from lib import parameters, provenance
+from lib.compute import parameters, provenance
 
 DEFAULT_PRESET = "classroom"
 DRAWING_PACKAGES = ("papermill", "ipykernel", "matplotlib", "seaborn", "pandas")
@@ -68,7 +68,7 @@ class Parameter:
         annotation = str if self.annotation == "str" else getattr(parameters, self.annotation, None)
         if annotation is None:
             raise RefusedError(
-                f"{self.name}: its type {self.annotation} is not one of lib.parameters"
+                f"{self.name}: its type {self.annotation} is not one of lib.compute.parameters"
             )
         return TypeAdapter(annotation)
 
@@ -176,7 +176,7 @@ class Chapter:
     @property
     def runs_alone(self) -> bool:
         """Whether it measures time, or reads what all chapters before it computed."""
-        return self.reads_this_run or "timing" in provenance.code_closure(self.modules())
+        return self.reads_this_run or "bench.timing" in provenance.code_closure(self.modules())
 
     def modules(self) -> set[str]:
         """Return the modules of ``lib`` that the chapter imports by name.
@@ -369,7 +369,9 @@ class Run:
             "parameters": self.parameters,
             "code": provenance.code_digest(*sorted(modules)),
             "tables": _contents(provenance.PACKAGE, "*.csv"),
-            "recorded": _contents(self.book.source / "results", "*") if "results" in reads else {},
+            "recorded": _contents(self.book.source / "results", "*")
+            if "evidence.results" in reads
+            else {},
             "data": _data_file() if self.parameters.get("dataset") == "mnist" else [],
             "versions": provenance.versions()
             | {name: metadata.version(name) for name in DRAWING_PACKAGES}
@@ -470,7 +472,7 @@ def execute_all(
 ) -> None:
     """Execute the chapters that have changed, some of them side by side.
 
-    What two of them need is computed by one while the other waits (:mod:`lib.cache`).
+    What two of them need is computed by one while the other waits (:mod:`lib.compute.cache`).
 
     Parameters
     ----------

@@ -141,7 +141,7 @@ def activate(
     ----------
     convolved
         What the convolution gave, without its bias: shape ``(batch, rows, columns, filters)``, or
-        the four places of every pool first, as of :func:`lib.winograd.convolve`.
+        the four places of every pool first, as of :func:`lib.fast.winograd.convolve`.
     bias
         Of the convolution.
     words, rate
@@ -336,7 +336,7 @@ def input_gradient(kernel: tf.Tensor, gradient: tf.Tensor, rows: int, columns: i
 
 
 def _is_block(convolution: Any, pooling: Any, dropout: Any) -> bool:
-    """Tell whether three layers are a block of :func:`lib.models.build`."""
+    """Tell whether three layers are a block of :func:`lib.stages.models.build`."""
     return (
         isinstance(convolution, keras.layers.Conv2D)
         and isinstance(pooling, keras.layers.MaxPooling2D)
@@ -371,7 +371,7 @@ def logits(model: Any, images: tf.Tensor) -> tf.Tensor:
     Parameters
     ----------
     model
-        Maps images to logits. The blocks of a model of :func:`lib.models.build` are fused; any
+        Maps images to logits. Blocks of a model of :func:`lib.stages.models.build` are fused; any
         other model is called as it is.
     images
         Pixels in [0, 1], shape ``(n, 28, 28, 1)``.

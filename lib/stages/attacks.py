@@ -12,10 +12,11 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
-from lib import data, fused, models
-from lib.cache import cached
-from lib.data import Images, Labels
-from lib.parameters import Count, Epsilon, Method, Seed
+from lib.compute.cache import cached
+from lib.compute.parameters import Count, Epsilon, Method, Seed
+from lib.fast import fused
+from lib.stages import data, models
+from lib.stages.data import Images, Labels
 
 BATCH = 128
 """Images attacked at once: every batch is filled up to this size, so nothing is traced twice."""
@@ -66,7 +67,7 @@ class Attack:
 def model_function(model: Any, loss_input: str = "logits") -> Callable[[tf.Tensor], tf.Tensor]:
     """Return the function that CleverHans differentiates, one for each model.
 
-    Its gradient is that of :mod:`lib.fused`. Dropout is off whatever is traced first, and the
+    Its gradient is that of :mod:`lib.fast.fused`. Dropout is off whatever is traced first, and the
     function stays the same object, because CleverHans compiles anew for each new one.
     """
 

@@ -15,8 +15,9 @@ from typing import Any, ParamSpec
 import click
 import yaml
 
-from lib import provenance, site
-from lib.builder import (
+from lib.compute import provenance
+from lib.site import render
+from lib.site.builder import (
     DEFAULT_PRESET,
     Book,
     ExecutionError,
@@ -45,7 +46,7 @@ def _say_clearly(command: Callable[P, None]) -> Callable[P, None]:
         except ExecutionError as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(1)
-        except site.RenderError as error:
+        except render.RenderError as error:
             click.echo(f"{error}\nError: the pages have warnings; the site is unchanged", err=True)
             sys.exit(1)
         except KeyboardInterrupt:
@@ -130,7 +131,7 @@ def build(
     for one in runs:
         if one not in shown:
             click.echo(f"{one.chapter.name}: left out of the site, not run under this preset yet")
-    first_page, rendered = site.render(book, shown)
+    first_page, rendered = render.render(book, shown)
     click.echo(f"{'rendered' if rendered else 'site unchanged'}; open {first_page.as_uri()}")
 
 
@@ -180,7 +181,7 @@ def bench(sections: tuple[str, ...], rounds: int | None, quick: bool, output: Pa
     The ratios are medians over rounds, with quartiles, and stand beside their goals. Leave
     the machine alone meanwhile: it takes some minutes.
     """
-    from lib import bench as benchmark  # TensorFlow takes seconds to import
+    from lib.bench import suite as benchmark  # TensorFlow takes seconds to import
 
     unknown = [name for name in sections if name not in benchmark.SECTIONS]
     if unknown:

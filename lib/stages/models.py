@@ -15,10 +15,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from lib import data
-from lib.cache import cached
-from lib.data import Images, Labels
-from lib.parameters import Architecture, Count, Dataset, Fraction, Seed
+from lib.compute.cache import cached
+from lib.compute.parameters import Architecture, Count, Dataset, Fraction, Seed
+from lib.stages import data
+from lib.stages.data import Images, Labels
 
 tf.get_logger().setLevel("ERROR")  # it warns that every network is compiled anew
 

@@ -11,7 +11,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.parameters import Dataset
+from lib.compute.parameters import Dataset
 
 Images = NDArray[np.float32]
 """Pixels in [0, 1], shape ``(images, 28, 28, 1)``."""

@@ -24,7 +24,7 @@ import cloudpickle  # type: ignore[import-untyped]
 from joblib import Parallel, delayed, parallel_config
 from joblib.parallel import get_active_backend
 
-from lib import cache
+from lib.compute import cache
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -152,8 +152,8 @@ def run(
     Parameters
     ----------
     function
-        Decorated with :func:`lib.cache.cached`: finished units are kept, so that a sweep that is
-        stopped goes on where it was.
+        Decorated with :func:`lib.compute.cache.cached`: finished units are kept, so that a sweep
+        that is stopped goes on where it was.
     experiments
         One unit of work each. What several units need is computed by the first of them while
         the others wait, if they share a cache.

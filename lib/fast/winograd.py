@@ -14,7 +14,7 @@ import tensorflow as tf
 from numpy.polynomial import polynomial
 from numpy.typing import NDArray
 
-from lib.fused import Axes
+from lib.fast.fused import Axes
 
 TAPS, ROWS = 3, 7
 """Width of the kernel and of the maps."""

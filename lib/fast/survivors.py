@@ -15,10 +15,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lib import attacks, data, fused, models
-from lib.attacks import Attack
-from lib.data import Images, Labels
-from lib.parameters import Count, Seed
+from lib.compute.parameters import Count, Seed
+from lib.fast import fused
+from lib.stages import attacks, data, models
+from lib.stages.attacks import Attack
+from lib.stages.data import Images, Labels
 
 Step = Callable[..., tuple[tf.Tensor, tf.Tensor]]
 

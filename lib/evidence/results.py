@@ -21,7 +21,8 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 from scipy import special  # type: ignore[import-untyped]
 
-from lib import cache, paper, provenance
+from lib.compute import cache, provenance
+from lib.evidence import paper
 
 FULL_SCALE = provenance.PACKAGE.parent / "book" / "results"
 """Where the results of the full-scale run are kept."""
@@ -79,7 +80,7 @@ def _origin(frame: pd.DataFrame, code: str | None) -> dict[str, Any]:
         "processors": os.cpu_count(),
         # Their number decides the last digits of sums.
         "threads": os.environ.get("TF_NUM_INTRAOP_THREADS") or "default",
-        "code": code or provenance.code_digest("evaluation"),
+        "code": code or provenance.code_digest("stages.evaluation"),
     }
     if preset := os.environ.get("LIB_PRESET"):
         origin["preset"] = preset
@@ -153,8 +154,8 @@ def save_network(
     network
         A Keras model.
     ladder
-        Of :func:`lib.adaptive.ladder`: ``rung``, ``budget``, ``accuracy`` and ``worst case``. With
-        a column ``seed``, that is noted too.
+        Of :func:`lib.stages.adaptive.ladder`: ``rung``, ``budget``, ``accuracy`` and
+        ``worst case``. With a column ``seed``, that is noted too.
     what
         How it was trained and on which images it was attacked, in a sentence or two.
     code

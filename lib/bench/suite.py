@@ -21,23 +21,16 @@ from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
 from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
 from joblib.externals.loky import get_reusable_executor
 
-from lib import (
-    adaptive,
-    attacks,
-    costs,
-    data,
-    filters,
-    models,
-    results,
-    splitting,
-    survivors,
-    sweeps,
-)
-from lib.attacks import Attack
-from lib.data import Images, Split
-from lib.filters import FilterChoice
-from lib.parameters import Architecture, Dataset, Method
-from lib.timing import Comparison, fresh_process, in_turn, in_words, machine
+from lib.bench import costs
+from lib.bench.timing import Comparison, fresh_process, in_turn, in_words, machine
+from lib.compute import sweeps
+from lib.compute.parameters import Architecture, Dataset, Method
+from lib.evidence import results
+from lib.fast import survivors
+from lib.stages import adaptive, attacks, data, filters, models, splitting
+from lib.stages.attacks import Attack
+from lib.stages.data import Images, Split
+from lib.stages.filters import FilterChoice
 
 Section = Literal["step", "survivors", "crafting", "sweeps"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
@@ -143,9 +136,9 @@ def fine_tuned_in(
     Parameters
     ----------
     way
-        One of :data:`lib.costs.WAYS`, or :data:`KERNELS_ONLY`, where the choice does not count.
+        One of :data:`lib.bench.costs.WAYS`, or :data:`KERNELS_ONLY`, where no choice counts.
     original
-        Of :func:`lib.models.build`.
+        Of :func:`lib.stages.models.build`.
     choice
         The filters that train.
     learning_rate
@@ -566,7 +559,7 @@ def measure(
     -------
     dict
         What :func:`write` writes: ``machine``, ``scale``, ``rows`` as of
-        :meth:`lib.timing.Comparison.rows`, ``counts``, and ``gflops`` if crafting was measured.
+        :meth:`lib.bench.timing.Comparison.rows`, ``counts``, and ``gflops`` of crafting.
     """
     described = machine()
     report(f"{described['processor']}, {described['cores']} cores, load {described['load']}")

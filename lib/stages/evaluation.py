@@ -5,11 +5,11 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
-from lib import attacks, data, models, training
-from lib.attacks import Attack, StaticSet
-from lib.cache import cached
-from lib.parameters import Count
-from lib.training import FineTuning
+from lib.compute.cache import cached
+from lib.compute.parameters import Count
+from lib.stages import attacks, data, models, training
+from lib.stages.attacks import Attack, StaticSet
+from lib.stages.training import FineTuning
 
 
 @cached

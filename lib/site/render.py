@@ -20,8 +20,8 @@ from typing import Any
 import nbformat
 import yaml
 
-from lib import provenance
-from lib.builder import Book, Run
+from lib.compute import provenance
+from lib.site.builder import Book, Run
 
 RUN_TABLE = "run_table.md"
 """The page that the introduction includes: what ran, with which parameters, how long."""
@@ -181,7 +181,7 @@ def _digest(stage: Path) -> str:
         text.update(path.read_bytes())
     for name in RENDERING_PACKAGES:
         text.update(f"{name} {metadata.version(name)}\n".encode())
-    text.update(provenance.code_digest("site", "theme").encode())
+    text.update(provenance.code_digest("site.render", "site.theme").encode())
     return text.hexdigest()
 
 

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 from joblib import Memory
 
-from lib import provenance
+from lib.compute import provenance
 
 E = TypeVar("E")
 R = TypeVar("R")

@@ -7,13 +7,13 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
-from lib import attacks, data, filters, models, splitting
-from lib.attacks import Attack, StaticSet
-from lib.cache import cached
-from lib.data import Images
-from lib.filters import Selection
-from lib.models import Weights
-from lib.parameters import Count, Epsilon, Seed
+from lib.compute.cache import cached
+from lib.compute.parameters import Count, Epsilon, Seed
+from lib.stages import attacks, data, filters, models, splitting
+from lib.stages.attacks import Attack, StaticSet
+from lib.stages.data import Images
+from lib.stages.filters import Selection
+from lib.stages.models import Weights
 
 VALIDATION_IMAGES = 1_000
 """Largest number of validation images that a learning curve is measured on."""
@@ -98,7 +98,7 @@ def _undefended_copy(victim: models.Training) -> Any:
 def fine_tune(tuning: FineTuning) -> Tuned:
     """Fine-tune a model and return its weights in the original architecture.
 
-    A selection is trained through :func:`lib.splitting.selective`.
+    A selection is trained through :func:`lib.stages.splitting.selective`.
     """
     victim = tuning.victim
     validation = data.load(victim.dataset).validation
@@ -139,7 +139,7 @@ def fine_tune(tuning: FineTuning) -> Tuned:
 
 
 def defended(tuning: FineTuning) -> Any:
-    """Return the fine-tuned model, an ordinary one of :func:`lib.models.build`."""
+    """Return the fine-tuned model, an ordinary one of :func:`lib.stages.models.build`."""
     model = _undefended_copy(tuning.victim)
     model.set_weights(fine_tune(tuning).weights)
     return model

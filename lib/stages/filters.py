@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 from tqdm import tqdm
 
-from lib import attacks, data, models
-from lib.attacks import Attack
-from lib.cache import cached
-from lib.data import Images
-from lib.parameters import Count, Fraction, Part, Seed
+from lib.compute.cache import cached
+from lib.compute.parameters import Count, Fraction, Part, Seed
+from lib.stages import attacks, data, models
+from lib.stages.attacks import Attack
+from lib.stages.data import Images
 
 Changes = list[NDArray[np.float32]]
 """One array a layer, shape ``(pairs, filters)``: the mean absolute change of each output map."""
@@ -105,7 +105,7 @@ def output_changes(model: keras.Model, clean: Images, adversarial: Images) -> Ch
     Parameters
     ----------
     model
-        A model of :func:`lib.models.build`.
+        A model of :func:`lib.stages.models.build`.
     clean, adversarial
         Paired images, shape ``(pairs, 28, 28, 1)``.
 

@@ -1,8 +1,8 @@
 """What a training step and an attack cost, counted from the shapes of the layers.
 
 Counts, not measurements: multiply-adds of plain convolutions and matrix products (what lies
-between them is left out, and so is what :mod:`lib.winograd` saves), and the numbers that have to be
-stored. :mod:`lib.bench` measures.
+between them is left out, and so is what :mod:`lib.fast.winograd` saves), and
+the numbers that have to be stored. :mod:`lib.bench.suite` measures.
 """
 
 from collections.abc import Iterator
@@ -12,15 +12,15 @@ import keras
 import numpy as np
 import pandas as pd
 
-from lib import models
-from lib.filters import FilterChoice
+from lib.stages import models
+from lib.stages.filters import FilterChoice
 
 Way = Literal["whole", "parallel", "mask", "selective"]
 """How a fine-tuning leaves filters as they are.
 
-``whole``: not at all, everything trains. ``parallel``: :func:`lib.splitting.parallel`, the
+``whole``: not at all, everything trains. ``parallel``: :func:`lib.stages.splitting.parallel`, the
 paper's. ``mask``: the whole model's gradients, those of frozen filters times zero.
-``selective``: :func:`lib.splitting.selective`.
+``selective``: :func:`lib.stages.splitting.selective`.
 """
 
 WAYS: tuple[Way, ...] = get_args(Way)
@@ -48,7 +48,7 @@ def forward_multiply_adds(layer: keras.layers.Layer) -> int:
 
 
 def _used(layer: keras.layers.Layer) -> float:
-    """Return the share of a layer's output that pooling uses, and :mod:`lib.fused` computes."""
+    """Return the share of a layer's output that pooling uses, which is what is computed."""
     if isinstance(layer, keras.layers.Dense):
         return 1.0
     rows, columns = layer.output.shape[1:3]
@@ -73,7 +73,7 @@ def step_multiply_adds(model: keras.Model, choice: FilterChoice, way: Way) -> pd
     Parameters
     ----------
     model
-        Of :func:`lib.models.build`.
+        Of :func:`lib.stages.models.build`.
     choice
         The filters that train, layer by layer.
     way

@@ -35,7 +35,7 @@ Rung = Literal[
     "apgd-dlr",
     "fmn",
 ]
-"""What an attacker does, from the weakest to the strongest: see :data:`lib.adaptive.MEANINGS`.
+"""What an attacker does, the weakest first: see :data:`lib.stages.adaptive.MEANINGS`.
 
 Of every rung, an image counts as withstood only if its clean version is read correctly, too. So
 ``static`` is static *and clean*, and may be below the paper's static accuracy.

@@ -1,0 +1,1 @@
+"""What is computed once: the cache, what determines a result, sweeps, and parameters."""

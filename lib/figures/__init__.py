@@ -1,0 +1,1 @@
+"""How the book's figures look."""

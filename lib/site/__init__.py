@@ -1,0 +1,1 @@
+"""Runs the chapters and renders the pages; knows no machine learning."""

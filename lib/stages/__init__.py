@@ -1,0 +1,1 @@
+"""The paper, stage by stage: data, networks, attacks, filters, splitting, training, evaluation."""
