@@ -207,7 +207,7 @@ class TestWhatDeterminesAChapter:
         assert digests()[1] != full
 
     def test_recorded_results_that_it_reads(self, copy: Book) -> None:
-        reader = write_chapter(copy, "02_reader", "from lib.evidence import results")
+        reader = write_chapter(copy, "02_reader", "from lib.evidence import records")
 
         def digests() -> list[str]:
             return [

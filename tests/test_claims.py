@@ -8,7 +8,7 @@ import myst_nb
 import pandas as pd
 import pytest
 
-from lib.evidence import paper, results
+from lib.evidence import paper, records
 
 from .conftest import ROOT
 
@@ -21,7 +21,7 @@ def execute(monkeypatch, folder):
     """Run the page's cells on results in a folder; return its names and what it glues."""
     glued = {}
     monkeypatch.setenv("LIB_RESULTS", str(folder / "run"))
-    monkeypatch.setattr(results, "FULL_SCALE", folder / "full")
+    monkeypatch.setattr(records, "FULL_SCALE", folder / "full")
     monkeypatch.setattr(
         myst_nb, "glue", lambda name, shown, display=True: glued.__setitem__(name, shown)
     )
@@ -471,7 +471,7 @@ def test_the_summary_and_the_first_page_follow_the_recorded_results(monkeypatch,
     def told(planted):
         for name, rows in planted.items():
             monkeypatch.setenv("LIB_RESULTS", str(tmp_path / "full"))
-            results.save(name, rows)
+            records.save(name, rows)
         names, glued = execute(monkeypatch, tmp_path)
         summary = "\n".join(names["listed"]("protocol"))
         sentences = re.findall(r"<claim-([a-z-]+)>", summary)

@@ -9,7 +9,7 @@ import keras
 import pytest
 
 from lib.bench import suite as bench
-from lib.evidence import paper, results
+from lib.evidence import paper, records, tables
 from lib.stages import adaptive, attacks, data, models
 
 from .conftest import ROOT
@@ -18,18 +18,18 @@ TABLES = [number for number in range(2, 13)]
 
 
 def rows(name):
-    recorded = results.full_scale(name)
+    recorded = records.full_scale(name)
     assert recorded is not None, f"book/results lacks {name}"
     return recorded
 
 
 def test_every_published_table_and_figure_has_a_counterpart():
-    assert results.missing() == []
+    assert records.missing() == []
 
 
 @pytest.mark.parametrize("number", TABLES)
 def test_every_published_cell_has_a_counterpart(number):
-    compared = results.side_by_side(number, rows(f"table_{number:02d}"))
+    compared = tables.side_by_side(number, rows(f"table_{number:02d}"))
     published = compared.dropna(subset=["paper"])
     assert len(published) == len(paper.table(number))
     absent = published[published["full scale"].isna()]
@@ -181,9 +181,9 @@ def test_hardening_compares_filters_from_three_networks_with_two_draws():
 
 
 def test_every_record_says_what_produced_it():
-    origins = json.loads((results.FULL_SCALE / "provenance.json").read_text(encoding="utf-8"))
-    tables = [path.stem for path in results.FULL_SCALE.glob("*.csv")]
-    networks = [f"models/{path.stem}" for path in results.FULL_SCALE.glob("models/*.keras")]
+    origins = json.loads((records.FULL_SCALE / "provenance.json").read_text(encoding="utf-8"))
+    tables = [path.stem for path in records.FULL_SCALE.glob("*.csv")]
+    networks = [f"models/{path.stem}" for path in records.FULL_SCALE.glob("models/*.keras")]
     assert sorted(origins) == sorted(tables + networks)
     assert {origin["preset"] for origin in origins.values()} == {"paper"}
 
@@ -253,7 +253,7 @@ class TestNetworks:
 
     @pytest.fixture(params=["undefended", "split_pgd", "hardened"])
     def kept(self, request):
-        path = results.FULL_SCALE / "models" / f"{request.param}.keras"
+        path = records.FULL_SCALE / "models" / f"{request.param}.keras"
         card = path.with_suffix(".md").read_text(encoding="utf-8")
         rungs = re.findall(r"^\| ([\w-]+) \| .* \| ([\d.]+)% \| ([\d.]+)% \|$", card, re.M)
         return keras.saving.load_model(path), {rung: float(share) / 100 for rung, share, _ in rungs}

@@ -25,7 +25,7 @@ from lib.bench import costs
 from lib.bench.timing import Comparison, fresh_process, in_turn, in_words, machine
 from lib.compute import sweeps
 from lib.compute.parameters import Architecture, Dataset, Method
-from lib.evidence import results
+from lib.evidence import records
 from lib.fast import survivors
 from lib.stages import adaptive, attacks, data, filters, models, splitting
 from lib.stages.attacks import Attack
@@ -35,7 +35,7 @@ from lib.stages.filters import FilterChoice
 Section = Literal["step", "survivors", "crafting", "sweeps"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
 
-RECORD = results.FULL_SCALE / "bench.json"
+RECORD = records.FULL_SCALE / "bench.json"
 """Where the measurements are that the book quotes."""
 
 KERNELS_ONLY = "selective, all filters"
@@ -586,7 +586,7 @@ def measure(
 
 def write(measured: dict[str, Any], path: Path = RECORD) -> None:
     """Write what was measured: the whole file, or the old one stays."""
-    results.write(path, json.dumps(measured, indent=1) + "\n")
+    records.write(path, json.dumps(measured, indent=1) + "\n")
 
 
 def recorded(path: Path = RECORD) -> dict[str, Any] | None:

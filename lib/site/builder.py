@@ -370,7 +370,7 @@ class Run:
             "code": provenance.code_digest(*sorted(modules)),
             "tables": _contents(provenance.PACKAGE, "*.csv"),
             "recorded": _contents(self.book.source / "results", "*")
-            if "evidence.results" in reads
+            if "evidence.records" in reads
             else {},
             "data": _data_file() if self.parameters.get("dataset") == "mnist" else [],
             "versions": provenance.versions()

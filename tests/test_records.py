@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 
 from lib.compute import provenance
-from lib.evidence import paper, results
+from lib.evidence import paper, records, runs, tables
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """Keep what the tests write, and what they read as full-scale results, out of the checkout."""
     monkeypatch.setenv("LIB_RESULTS", str(tmp_path / "run"))
-    monkeypatch.setattr(results, "FULL_SCALE", tmp_path / "full")
+    monkeypatch.setattr(records, "FULL_SCALE", tmp_path / "full")
     return tmp_path / "run"
 
 
@@ -25,8 +25,8 @@ def folder(tmp_path, monkeypatch):
 def record_full_scale(monkeypatch):
     def record(name, frame):
         with monkeypatch.context() as patch:
-            patch.setenv("LIB_RESULTS", str(results.FULL_SCALE))
-            results.save(name, frame)
+            patch.setenv("LIB_RESULTS", str(records.FULL_SCALE))
+            records.save(name, frame)
 
     return record
 
@@ -38,11 +38,11 @@ def ours(**columns):
 class TestSave:
     def test_the_default_folder_is_in_the_build_folder(self, monkeypatch):
         monkeypatch.delenv("LIB_RESULTS")
-        assert results.folder().parts[-2:] == ("_build", "results")
+        assert records.folder().parts[-2:] == ("_build", "results")
 
     def test_text_is_tidy_and_rounded(self, folder):
         frame = pd.DataFrame({"model": ["base"], "epsilon": [0.3], "seed": [7], "value": [1 / 3]})
-        path = results.save("table_04", frame)
+        path = records.save("table_04", frame)
         assert path == folder / "table_04.csv"
         assert path.read_bytes() == b"model,epsilon,seed,value\nbase,0.3,7,0.333333\n"
 
@@ -51,24 +51,24 @@ class TestSave:
             {"training": ["none", "None", "NA"], "seed": [0, 1, 2], "value": [0.5, np.nan, 1e-7]}
         )
         record_full_scale("table_06", frame)
-        pd.testing.assert_frame_equal(results.full_scale("table_06"), frame)
+        pd.testing.assert_frame_equal(records.full_scale("table_06"), frame)
 
     def test_this_run_is_not_the_full_scale_run(self, record_full_scale):
         record_full_scale("table_06", ours(value=[0.25]))
-        assert results.this_run("table_06") is None
-        results.save("table_06", ours(value=[0.75]))
-        assert results.this_run("table_06")["value"].tolist() == [0.75]
-        assert results.full_scale("table_06")["value"].tolist() == [0.25]
+        assert records.this_run("table_06") is None
+        records.save("table_06", ours(value=[0.75]))
+        assert records.this_run("table_06")["value"].tolist() == [0.75]
+        assert records.full_scale("table_06")["value"].tolist() == [0.25]
 
     def test_provenance_says_what_produced_each_name(self, folder, monkeypatch):
         monkeypatch.setenv("LIB_PRESET", "classroom")
-        results.save("table_04", ours(seed=[2, 1, 2], value=0.0), code="0123456789abcdef")
-        results.save("figure_04", ours(value=[0.0]))
+        records.save("table_04", ours(seed=[2, 1, 2], value=0.0), code="stages.data")
+        records.save("figure_04", ours(value=[0.0]))
         origins = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
         assert list(origins) == ["figure_04", "table_04"]
         table, figure = origins["table_04"], origins["figure_04"]
         assert table["seeds"] == [1, 2]
-        assert table["code"] == "0123456789abcdef"
+        assert table["code"] == provenance.code_digest("stages.data")
         assert "seeds" not in figure
         assert figure["code"] == provenance.code_digest("stages.evaluation")
         assert figure["preset"] == "classroom"
@@ -78,7 +78,7 @@ class TestSave:
 
     def test_provenance_says_what_was_given_beside_the_preset(self, folder, monkeypatch):
         def origin():
-            results.save("table_04", ours(value=[0.0]))
+            records.save("table_04", ours(value=[0.0]))
             return json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["table_04"]
 
         monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
@@ -91,14 +91,14 @@ class TestSave:
 
     def test_provenance_names_no_machine_and_no_path(self, folder, monkeypatch):
         monkeypatch.setattr("platform.node", lambda: "a-host-name")
-        results.save("table_04", ours(value=[0.0]))
+        records.save("table_04", ours(value=[0.0]))
         text = (folder / "provenance.json").read_text(encoding="utf-8")
         assert "a-host-name" not in text
         assert str(Path.home()) not in text
         assert str(folder) not in text
 
     def test_a_failure_in_the_middle_of_writing_leaves_the_old_file(self, folder, monkeypatch):
-        path = results.save("table_04", ours(value=[0.25]))
+        path = records.save("table_04", ours(value=[0.25]))
         before = {p.name: p.read_bytes() for p in folder.iterdir()}
 
         def half(self, text, **options):
@@ -107,33 +107,33 @@ class TestSave:
 
         monkeypatch.setattr(Path, "write_text", half)
         with pytest.raises(OSError, match="no space left"):
-            results.save("table_04", ours(value=[0.75]))
+            records.save("table_04", ours(value=[0.75]))
         assert path.is_file()
         assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
     @pytest.mark.parametrize("name", ["../table_04", "Table 4", "", "table_04.csv"])
     def test_names_that_are_not_names_are_refused(self, name, folder):
         with pytest.raises(ValueError, match="small letters"):
-            results.save(name, ours(value=[0.0]))
+            records.save(name, ours(value=[0.0]))
         assert not folder.exists()
 
 
 class TestFullScale:
     def test_none_without_a_file(self):
-        assert results.full_scale("table_04") is None
+        assert records.full_scale("table_04") is None
 
     def test_all_that_is_measured_is_missing_at_first(self, record_full_scale):
-        names = results.missing()
+        names = records.missing()
         assert len(names) == 11 + 5
         assert names[0] == "table_02"
         assert names[-1] == "figure_06"
         record_full_scale("table_04", ours(value=[0.0]))
-        assert results.missing() == [name for name in names if name != "table_04"]
+        assert records.missing() == [name for name in names if name != "table_04"]
 
 
 class TestSideBySide:
     def test_without_a_full_scale_run_its_column_is_empty(self):
-        frame = results.side_by_side(4, ours(epsilon=[0.1, 0.3], value=[0.7, 0.2]))
+        frame = tables.side_by_side(4, ours(epsilon=[0.1, 0.3], value=[0.7, 0.2]))
         assert list(frame) == ["attack", "model", "epsilon", "paper", "full scale", "this run"]
         keys = list(paper.keys(4))
         pd.testing.assert_frame_equal(frame[keys], paper.table(4)[keys])
@@ -147,14 +147,14 @@ class TestSideBySide:
         full = published.assign(value=published["value"] / 2).sample(frac=1, random_state=1)
         record_full_scale("table_07", full)
         this_run = published.assign(value=published["value"] / 4).sample(frac=1, random_state=2)
-        frame = results.side_by_side(7, this_run)
+        frame = tables.side_by_side(7, this_run)
         np.testing.assert_allclose(frame["paper"], published["value"])
         np.testing.assert_allclose(frame["full scale"], published["value"] / 2, atol=1e-5)
         np.testing.assert_allclose(frame["this run"], published["value"] / 4)
 
     def test_rows_that_only_we_have_come_last(self, record_full_scale):
         record_full_scale("table_04", ours(epsilon=[0.4, 0.3], value=[0.15, 0.2]))
-        frame = results.side_by_side(4, ours(epsilon=[0, 0.3, 0.4], value=[0.99, 0.2, 0.1]))
+        frame = tables.side_by_side(4, ours(epsilon=[0, 0.3, 0.4], value=[0.99, 0.2, 0.1]))
         assert len(frame) == 12 + 2
         last = frame.iloc[12:]
         assert list(last["epsilon"]) == [0.4, 0.0]
@@ -165,7 +165,7 @@ class TestSideBySide:
     def test_several_seeds_give_the_mean_and_its_interval(self, record_full_scale):
         values = [0.1, 0.2, 0.6]
         record_full_scale("table_04", ours(epsilon=0.3, seed=[0, 1, 2], value=values))
-        frame = results.side_by_side(4, ours(epsilon=[0.3], seed=[0], value=[0.4]))
+        frame = tables.side_by_side(4, ours(epsilon=[0.3], seed=[0], value=[0.4]))
         assert list(frame)[-3:] == ["full scale", "± full scale", "this run"]
         row = frame[(frame["model"] == "base") & (frame["epsilon"] == 0.3)].iloc[0]
         assert row["full scale"] == pytest.approx(0.3)
@@ -176,34 +176,34 @@ class TestSideBySide:
 
     def test_a_cell_with_one_seed_has_no_interval(self):
         rows = ours(epsilon=[0.1, 0.1, 0.3], seed=[0, 1, 0], value=[0.5, 0.7, 0.2])
-        frame = results.side_by_side(4, rows).set_index(["model", "epsilon"])
+        frame = tables.side_by_side(4, rows).set_index(["model", "epsilon"])
         assert frame.loc[("base", 0.1), "± this run"] > 0
         assert np.isnan(frame.loc[("base", 0.3), "± this run"])
         assert frame.loc[("base", 0.3), "this run"] == 0.2
 
     def test_keys_match_in_spite_of_rounding(self):
-        frame = results.side_by_side(4, ours(epsilon=[0.1 + 0.2], value=[0.2]))
+        frame = tables.side_by_side(4, ours(epsilon=[0.1 + 0.2], value=[0.2]))
         assert len(frame) == 12
         assert frame["this run"].notna().sum() == 1
 
     def test_a_key_that_never_varies_may_be_left_out(self):
         rows = pd.DataFrame({"model": ["base"], "epsilon": [0.3], "value": [0.2]})
-        assert results.side_by_side(5, rows)["this run"].notna().sum() == 1
+        assert tables.side_by_side(5, rows)["this run"].notna().sum() == 1
 
     def test_a_key_that_varies_may_not(self):
         with pytest.raises(ValueError, match="table 4 lack epsilon"):
-            results.side_by_side(4, ours(value=[0.2]))
+            tables.side_by_side(4, ours(value=[0.2]))
 
     def test_two_values_for_one_cell_are_refused(self):
         rows = ours(epsilon=0.3, images=[100, 200], value=[0.2, 0.3])
         with pytest.raises(ValueError, match="this run: more than one row"):
-            results.side_by_side(4, rows)
+            tables.side_by_side(4, rows)
 
     @pytest.mark.parametrize("number", range(1, 13))
     def test_every_table_can_be_compared(self, number, record_full_scale):
         published = paper.table(number)
         record_full_scale(f"table_{number:02d}", published)
-        frame = results.side_by_side(number, published)
+        frame = tables.side_by_side(number, published)
         assert len(frame) == len(published)
         np.testing.assert_allclose(frame["full scale"], frame["paper"], rtol=1e-5)
         np.testing.assert_allclose(frame["this run"], frame["paper"])
@@ -213,9 +213,9 @@ class TestConditions:
     def test_usual_settings_change_nothing(self, record_full_scale, folder):
         record_full_scale("table_04", ours(epsilon=[0.3], value=[0.2]))
         rows = ours(epsilon=[0.3], value=[0.1])
-        usual = results.Conditions(epsilon=0.3, model="base")
+        usual = runs.Run(epsilon=0.3, model="base")
         pd.testing.assert_frame_equal(
-            usual.side_by_side(4, rows), results.side_by_side(4, rows), check_names=False
+            usual.side_by_side(4, rows), tables.side_by_side(4, rows), check_names=False
         )
         assert usual.save("table_04", rows) == folder / "table_04.csv"
         assert usual.full_scale("table_04")["value"].tolist() == [0.2]
@@ -224,25 +224,25 @@ class TestConditions:
     def test_changed_settings_stand_alone(self, record_full_scale, folder):
         record_full_scale("table_04", ours(epsilon=0.3, seed=[0, 1], value=[0.2, 0.3]))
         rows = ours(epsilon=[0.3], value=[0.1])
-        changed = results.Conditions(fraction=0.2, model="base")
+        changed = runs.Run(fraction=0.2, model="base")
         alone = changed.side_by_side(4, rows)
         assert list(alone) == ["attack", "model", "epsilon", "this run"]
         assert alone["this run"].tolist() == [0.1]
         assert changed.save("table_04", rows) == folder / "table_04_changed.csv"
-        assert results.this_run("table_04") is None
+        assert records.this_run("table_04") is None
         assert changed.full_scale("table_04") is None
         assert repr(changed).startswith("Not comparable: this run has fraction 0.2 instead of 0.1")
         assert "\n" not in repr(changed)
 
     def test_a_record_that_says_its_settings_is_searched_for_them(self, record_full_scale):
-        assert results.Conditions(model="dense").full_scale("filter_overlap") is None
+        assert runs.Run(model="dense").full_scale("filter_overlap") is None
         overlap = pd.DataFrame(
             {"model": ["base", "dense"], "epsilon": [0.3, 0.1], "value": [0.5, 0.6]}
         )
         record_full_scale("filter_overlap", overlap)
 
         def found(**settings):
-            rows = results.Conditions(**settings).full_scale("filter_overlap")
+            rows = runs.Run(**settings).full_scale("filter_overlap")
             return None if rows is None else rows["value"].tolist()
 
         assert found(model="base") == [0.5]
@@ -254,21 +254,21 @@ class TestConditions:
     def test_one_full_scale_value_is_the_mean_over_seeds(self, record_full_scale):
         rows = ours(epsilon=[0.1, 0.3, 0.3], seed=[0, 0, 1], value=[0.9, 0.2, 0.4])
         record_full_scale("table_04", rows)
-        usual = results.Conditions(model="base")
+        usual = runs.Run(model="base")
         assert usual.full_scale_value("table_04", attack="fgsm", epsilon=0.3) == pytest.approx(0.3)
         assert np.isnan(usual.full_scale_value("table_04", attack="pgd"))
         assert np.isnan(usual.full_scale_value("table_05", attack="fgsm"))
-        assert np.isnan(results.Conditions(fraction=0.2).full_scale_value("table_04"))
+        assert np.isnan(runs.Run(fraction=0.2).full_scale_value("table_04"))
 
     def test_other_names_are_refused(self):
         with pytest.raises(ValueError, match="radius is not one of the settings"):
-            results.Conditions(radius=0.3)
+            runs.Run(radius=0.3)
 
     def test_the_usual_settings_are_the_papers(self):
         quoted = paper.quoted()
-        assert results.USUAL["epsilon"] == quoted["filter identification epsilon"]
-        assert results.USUAL["epsilon"] == quoted["adversarial training epsilon"]
-        assert results.USUAL["fraction"] == quoted["dominant filter fraction"]
+        assert runs.USUAL["epsilon"] == quoted["filter identification epsilon"]
+        assert runs.USUAL["epsilon"] == quoted["adversarial training epsilon"]
+        assert runs.USUAL["fraction"] == quoted["dominant filter fraction"]
 
 
 class TestShow:
@@ -277,18 +277,18 @@ class TestShow:
     )
 
     def html(self, **options):
-        return results.show(self.frame, **options).to_html()
+        return tables.show(self.frame, **options).to_html()
 
     def test_shares_are_percentages_and_settings_are_not(self):
         cells = re.findall(r"<td[^>]*>([^<]*)</td>", self.html())
         assert cells == ["base", "0.3", "98.94%", "dense", "0.25", "\N{EN DASH}"]
 
     def test_counts_are_whole_numbers(self):
-        frame = results.side_by_side(1, paper.table(1))
-        cells = re.findall(r"<td[^>]*>([^<]*)</td>", results.show(frame, percent=False).to_html())
+        frame = tables.side_by_side(1, paper.table(1))
+        cells = re.findall(r"<td[^>]*>([^<]*)</td>", tables.show(frame, percent=False).to_html())
         assert cells[:5] == ["Conv2D", "28 x 28 x 32", "832", "\N{EN DASH}", "832"]
         assert "100,384" in cells
-        assert ">120,042<" in results.show(pd.DataFrame({"total": [120042]})).to_html()
+        assert ">120,042<" in tables.show(pd.DataFrame({"total": [120042]})).to_html()
 
     def test_the_caption_is_there_and_the_index_is_not(self):
         html = self.html(caption="What it shows")
@@ -314,7 +314,7 @@ class TestShow:
         ],
     )
     def test_text_that_begins_with_a_number_is_aligned_as_one(self, values, side):
-        style = results.show(pd.DataFrame({"what": values})).to_html()
+        style = tables.show(pd.DataFrame({"what": values})).to_html()
         assert f"text-align: {side}" in style[: style.index("</style>")]
 
     def test_equal_tables_give_equal_html(self):
@@ -335,7 +335,9 @@ class TestSaveNetwork:
     def test_keras_alone_loads_it_and_the_card_has_the_ladder(self, folder):
         inputs = keras.Input((2,))
         network = keras.Model(inputs, keras.layers.Dense(3)(inputs))
-        path = results.save_network("small", network, self.LADDER, "A small one.", code="0123")
+        path = records.save_network(
+            "small", network, self.LADDER, "A small one.", code="stages.data"
+        )
         images = np.ones((4, 2), np.float32)
         again = keras.saving.load_model(path)
         np.testing.assert_array_equal(again(images), network(images))
@@ -343,7 +345,7 @@ class TestSaveNetwork:
         assert "A small one." in card
         assert "| pgd | 40 steps | 12.50% | 10.00% |" in card
         origins = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-        assert origins["models/small"]["code"] == "0123"
+        assert origins["models/small"]["code"] == provenance.code_digest("stages.data")
         assert {one.name for one in path.parent.iterdir()} == {"small.keras", "small.md"}
 
     def test_a_failure_leaves_the_old_network(self):
@@ -353,11 +355,11 @@ class TestSaveNetwork:
                 raise OSError("no space left on device")
 
         inputs = keras.Input((2,))
-        path = results.save_network(
+        path = records.save_network(
             "small", keras.Model(inputs, keras.layers.Dense(1)(inputs)), self.LADDER, ""
         )
         before = path.read_bytes()
         with pytest.raises(OSError, match="no space"):
-            results.save_network("small", Full(), self.LADDER, "")
+            records.save_network("small", Full(), self.LADDER, "")
         assert path.read_bytes() == before
         assert {one.name for one in path.parent.iterdir()} == {"small.keras", "small.md"}

@@ -1,0 +1,219 @@
+"""The numbers that runs of the book record, and those of the full-scale run.
+
+A chapter saves tidy rows; the rows of the full-scale run are kept in ``book/results``. Names
+are ``table_04`` or ``figure_04``, after the part of the paper that the numbers answer.
+"""
+
+import json
+import os
+import platform
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pandas as pd
+
+from lib.compute import cache, provenance
+
+FULL_SCALE = provenance.PACKAGE.parent / "book" / "results"
+"""Where the results of the full-scale run are kept."""
+
+# Table 1 and Figures 1 and 7 draw the models and hold no measurement.
+_MEASURED = [f"table_{n:02d}" for n in range(2, 13)] + [f"figure_{n:02d}" for n in range(2, 7)]
+
+ALL_STAGES = "stages.evaluation"
+"""Whose code counts where none is named: it imports all stages of the paper."""
+
+
+def folder() -> Path:
+    """Return where this run's results go: ``$LIB_RESULTS``, else ``_build/results``."""
+    default = provenance.PACKAGE.parent / "_build" / "results"
+    return Path(os.environ.get("LIB_RESULTS", default))
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a place to write a whole file; if that fails, the old one stays as it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid4().hex}{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a whole file or leave the old one as it is."""
+    with _replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _origin(frame: pd.DataFrame, code: str | Sequence[str]) -> dict[str, Any]:
+    origin: dict[str, Any] = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "python": platform.python_version(),
+        "packages": provenance.versions(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "processors": os.cpu_count(),
+        # Their number decides the last digits of sums.
+        "threads": os.environ.get("TF_NUM_INTRAOP_THREADS") or "default",
+        "code": provenance.code_digest(*([code] if isinstance(code, str) else code)),
+    }
+    if preset := os.environ.get("LIB_PRESET"):
+        origin["preset"] = preset
+    if given := json.loads(os.environ.get("LIB_GIVEN") or "{}"):
+        origin["parameters"] = given
+    if "seed" in frame:
+        origin["seeds"] = sorted(int(seed) for seed in frame["seed"].unique())
+    return origin
+
+
+def _checked(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_]+", name):
+        raise ValueError(f"a result's name has small letters, digits and underscores, not {name!r}")
+    return name
+
+
+def _note_origin(name: str, frame: pd.DataFrame, code: str | Sequence[str]) -> None:
+    record = folder() / "provenance.json"
+    with cache.lock("results"):  # chapters run side by side
+        origins = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+        origins[name] = _origin(frame, code)
+        write(record, json.dumps(origins, indent=2, sort_keys=True) + "\n")
+
+
+def save(name: str, frame: pd.DataFrame, *, code: str | Sequence[str] = ALL_STAGES) -> Path:
+    """Record the numbers of a table or figure, and what produced them.
+
+    Both files are replaced whole or not at all. Beside ``NAME.csv``, ``provenance.json`` holds
+    for each name the date (UTC), versions, kind of machine, threads, code digest, preset,
+    parameters that were given beside it, and seeds.
+
+    Parameters
+    ----------
+    name
+        As ``table_04`` or ``figure_04``: small letters, digits and underscores.
+    frame
+        Tidy rows, with a ``seed`` column where seeds matter. Decimals are kept to six
+        significant digits, the order of rows and columns as it is.
+    code
+        The modules whose code computed the numbers, without the ``lib.`` in front.
+
+    Returns
+    -------
+    pathlib.Path
+        The CSV file.
+
+    Raises
+    ------
+    ValueError
+        If the name is not of that form.
+    """
+    path = folder() / f"{_checked(name)}.csv"
+    write(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    _note_origin(name, frame, code)
+    return path
+
+
+def save_network(
+    name: str,
+    network: Any,
+    ladder: pd.DataFrame,
+    what: str,
+    *,
+    code: str | Sequence[str] = ALL_STAGES,
+) -> Path:
+    """Keep a trained network, and a card that says what it withstands.
+
+    Beside ``models/NAME.keras``, which Keras loads without this package, stands the card,
+    ``models/NAME.md``. Where they come from is noted as by :func:`save`.
+
+    Parameters
+    ----------
+    name
+        As for :func:`save`.
+    network
+        A Keras model.
+    ladder
+        Of :func:`lib.stages.adaptive.ladder`: ``rung``, ``budget``, ``accuracy`` and
+        ``worst case``. With a column ``seed``, that is noted too.
+    what
+        How it was trained and on which images it was attacked, in a sentence or two.
+    code
+        As for :func:`save`.
+
+    Returns
+    -------
+    pathlib.Path
+        The network's file.
+    """
+    path = folder() / "models" / f"{_checked(name)}.keras"
+    with _replacing(path) as temporary:
+        network.save(temporary)
+    rungs = [
+        f"| {row['rung']} | {row['budget']} | {row['accuracy']:.2%} | {row['worst case']:.2%} |"
+        for _, row in ladder.iterrows()
+    ]
+    card = [
+        f"# {name}",
+        what,
+        "\n".join(
+            [
+                "| attack | budget for an image | read correctly | worst case so far |",
+                "| --- | --- | ---: | ---: |",
+                *rungs,
+            ]
+        ),
+        "The worst case counts an image only if it withstands every attack up to that row.",
+        "```python\n"
+        "import keras\n\n"
+        f'network = keras.saving.load_model("{path.name}")\n'
+        "logits = network(images)  # pixels in [0, 1], shape (n, 28, 28, 1)\n"
+        "```",
+    ]
+    write(path.with_suffix(".md"), "\n\n".join(card) + "\n")
+    _note_origin(f"models/{name}", ladder, code)
+    return path
+
+
+def full_scale(name: str) -> pd.DataFrame | None:
+    """Return the rows that the full-scale run recorded under a name, or None if it has none.
+
+    Parameters
+    ----------
+    name
+        As given to :func:`save`.
+    """
+    return _read(FULL_SCALE / f"{name}.csv")
+
+
+def this_run(name: str) -> pd.DataFrame | None:
+    """Return the rows that the chapters of this run saved under a name, or None if none did.
+
+    Parameters
+    ----------
+    name
+        As given to :func:`save`.
+    """
+    return _read(folder() / f"{name}.csv")
+
+
+def _read(path: Path) -> pd.DataFrame | None:
+    if not path.is_file():
+        return None
+    # A cell that says "None" or "NA" is text.
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
+def missing() -> list[str]:
+    """Return the tables and figures that the full-scale run lacks, as ``table_04``.
+
+    Only those of the paper that hold measurements count: Tables 2 to 12, Figures 2 to 6.
+    """
+    return [name for name in _MEASURED if not (FULL_SCALE / f"{name}.csv").is_file()]

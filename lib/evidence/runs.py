@@ -1,0 +1,170 @@
+"""The settings of a run, and what its numbers may therefore stand beside."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from lib.evidence import paper, records, tables
+
+RUNS = ("full scale", "this run")
+"""Whose numbers a page compares, beside the paper's."""
+
+USUAL: Mapping[str, object] = MappingProxyType(
+    {
+        "dataset": "mnist",
+        "model": "base",
+        "attack": "pgd",
+        "epsilon": 0.3,
+        "steps": 40,
+        "fraction": 0.1,
+        "chosen_on": "test",
+    }
+)
+"""Settings of the paper's tables and figures; where it states none, of the full-scale run."""
+
+
+def family(dataset: str) -> str:
+    """Return what a data set is a sample of: samples bear its name, as ``mnist-5k`` does."""
+    return dataset.partition("-")[0]
+
+
+class Run:
+    """The settings of a run: what else its numbers may stand beside, and be recorded as.
+
+    A run under the usual settings is recorded under the plain names and shown beside the paper
+    and the full-scale run. Any other is recorded as ``NAME_changed``, so that nothing takes it
+    for the paper's experiment, and shown alone. As the last line of a cell it says which.
+
+    Parameters
+    ----------
+    **settings
+        Names of :data:`USUAL` and their values in this run.
+
+    Raises
+    ------
+    ValueError
+        If a name is not one of those.
+    """
+
+    def __init__(self, **settings: object) -> None:
+        if unknown := sorted(set(settings) - set(USUAL)):
+            raise ValueError(f"{unknown[0]} is not one of the settings {', '.join(USUAL)}")
+        self.settings = settings
+        if "dataset" in settings:
+            settings["dataset"] = family(str(settings["dataset"]))
+        self.changed = {name: value for name, value in settings.items() if value != USUAL[name]}
+
+    def __repr__(self) -> str:
+        """Say in one line what is compared."""
+        if not self.changed:
+            told = ", ".join(
+                f"{name.replace('_', ' ')} {value}" for name, value in self.settings.items()
+            )
+            return f"Comparable with the paper and the full-scale run: {told}."
+        told = ", ".join(
+            f"{name.replace('_', ' ')} {value} instead of {USUAL[name]}"
+            for name, value in self.changed.items()
+        )
+        return (
+            f"Not comparable: this run has {told}. Published and full-scale numbers of the usual "
+            "settings are left out, and its own are saved as changed."
+        )
+
+    def _repr_markdown_(self) -> str:
+        return repr(self)  # as a paragraph, whose lines break
+
+    def named(self, name: str) -> str:
+        """Return the name under which this run records what the usual one records as ``name``."""
+        return f"{name}_changed" if self.changed else name
+
+    def save(
+        self, name: str, frame: pd.DataFrame, *, code: str | Sequence[str] = records.ALL_STAGES
+    ) -> Path:
+        """Record numbers as :func:`lib.evidence.records.save` does, with what is changed.
+
+        Numbers of changed settings get a name of their own, those of another data set a column
+        that names it.
+        """
+        if "dataset" in self.changed:
+            frame = frame.assign(dataset=str(self.changed["dataset"]))
+        return records.save(self.named(name), frame, code=code)
+
+    def full_scale(self, name: str) -> pd.DataFrame | None:
+        """Return the full-scale rows under these settings, or None if there are none.
+
+        A record that has a setting as a column is searched for it; any other was made under
+        the usual settings.
+        """
+        rows = records.full_scale(name)
+        for setting, value in self.settings.items():
+            if rows is not None and setting in rows:
+                rows = rows[rows[setting] == value]
+            elif setting in self.changed:
+                return None
+        return None if rows is None or rows.empty else rows
+
+    def full_scale_value(self, name: str, **where: object) -> float:
+        """Return the mean value of the full-scale rows with the given entries; NaN without any."""
+        rows = self.full_scale(name)
+        for column, wanted in where.items():
+            rows = None if rows is None else rows[rows[column] == wanted]
+        return float("nan") if rows is None else float(rows["value"].mean())
+
+    def both(self, name: str, this_run: pd.DataFrame) -> pd.DataFrame:
+        """Return the full-scale rows of a record, if there are any, and then those of this run.
+
+        A column ``run`` says whose they are. For figures, and for what is computed of both.
+        """
+        recorded = self.full_scale(name)
+        frames = [recorded, this_run] if recorded is not None else [this_run]
+        labels = RUNS[-len(frames) :]
+        return pd.concat(
+            [frame.assign(run=label) for frame, label in zip(frames, labels, strict=True)],
+            ignore_index=True,
+        )
+
+    def beside(self, name: str, this_run: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+        """Put the full-scale values of a record and those of this run in columns of their own.
+
+        Parameters
+        ----------
+        name
+            Of the record.
+        this_run
+            Rows with the keys and ``value``, one a cell and ``seed`` (if there is such a column).
+        keys
+            The columns that name a cell.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The keys, ``full scale`` (if there is any) and ``this run``: means over seeds, each
+            with a column ``±`` where there are several.
+        """
+        columns = [
+            tables.over_seeds(rows, list(keys), str(label))
+            for label, rows in self.both(name, this_run).groupby("run", sort=False)
+        ]
+        frame = columns[0]
+        for column in columns[1:]:
+            frame = frame.merge(column, on=list(keys), how="outer", sort=False)
+        return frame
+
+    def side_by_side(self, number: int, this_run: pd.DataFrame) -> pd.DataFrame:
+        """Put the numbers of a table side by side; alone if settings changed.
+
+        As :func:`lib.evidence.tables.side_by_side` does.
+        """
+        frame = tables.side_by_side(number, this_run)
+        if not self.changed:
+            return frame
+        others = {"paper", "full scale", "± full scale"} & {*frame}
+        return frame.drop(columns=list(others)).dropna(subset="this run", ignore_index=True)
+
+    def table(self, number: int, this_run: pd.DataFrame) -> Styler:
+        """Return a table of the paper for a page, its numbers beside ours."""
+        caption = f"Table {number}: {paper.CAPTIONS[number]}"
+        return tables.show(self.side_by_side(number, this_run), caption=caption)
