@@ -113,9 +113,7 @@ class Run:
             rows = None if rows is None else rows[rows[column] == wanted]
         return float("nan") if rows is None else float(rows["value"].mean())
 
-    def both(
-        self, name: str, this_run: pd.DataFrame, swept: str | None = None
-    ) -> pd.DataFrame:
+    def both(self, name: str, this_run: pd.DataFrame, swept: str | None = None) -> pd.DataFrame:
         """Return the full-scale rows of a record, if there are any, and then those of this run.
 
         A column ``run`` says whose they are. For figures, and for what is computed of both.

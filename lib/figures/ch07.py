@@ -1,5 +1,8 @@
 """The figures of chapter 7: attackers who adapt."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -12,14 +15,16 @@ from lib.figures import style
 _NETWORK = ["defence", "fraction"]
 
 
-def _name(defence: str, fraction: float) -> str:
+def _name(network: Sequence[Any]) -> str:
+    defence, fraction = network
     if defence == "none":
         return "undefended"
     return f"{defence.upper()}, {'whole' if fraction == 1 else 'split'}"
 
 
-def _look(defence: str, fraction: float) -> dict[str, object]:
+def _look(network: Sequence[Any]) -> dict[str, object]:
     """Return colour and mark: the attack of the defence, filled where the whole network trained."""
+    defence, fraction = network
     color = style.ATTACK_COLORS.get(defence, "0.3")
     marker = {"none": "D", "fgsm": "o", "pgd": "s"}.get(defence, "^")
     return {"color": color, "marker": marker, "mfc": color if fraction == 1 else "white"}
@@ -51,8 +56,8 @@ def ladder(frame: pd.DataFrame) -> Figure:
                 fmt=" ",
                 ms=4.5,
                 elinewidth=0.8,
-                label=_name(*network),
-                **_look(*network),
+                label=_name(network),
+                **_look(network),
             )
         axes.set(title=run, xlabel="read correctly (%)", xlim=(-0.04, 1.04))
         axes.set(xticks=[0, 0.5, 1], xticklabels=[0, 50, 100])
@@ -80,7 +85,7 @@ def curves(frame: pd.DataFrame) -> Figure:
         for network, part in rows.groupby(_NETWORK, sort=False):
             line = "-" if network[1] == 1 else "--"
             axes.plot(
-                part["epsilon"], part["accuracy"], line, label=_name(*network), **_look(*network)
+                part["epsilon"], part["accuracy"], line, label=_name(network), **_look(network)
             )
         axes.axvline(0.5, color="0.6", linestyle=":")
         axes.text(0.53, 0.95, "grey images\nreachable", color="0.4", va="top")
@@ -105,7 +110,7 @@ def nearest(frame: pd.DataFrame) -> Figure:
     found = read[np.isfinite(read["distance"])]
     edge = 1.1 * found["distance"].max()
     rows = read.assign(
-        network=[_name(*key) for key in read[_NETWORK].itertuples(index=False)],
+        network=[_name(key) for key in read[_NETWORK].itertuples(index=False)],
         distance=read["distance"].clip(upper=edge),
     )
     runs = rows.groupby("run", sort=False)
