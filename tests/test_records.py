@@ -292,15 +292,15 @@ class TestAcross:
         columns=["run", "rung", "budget", "accuracy"],
     )
 
-    def test_runs_stand_beside_each_other_and_rows_keep_their_order(self):
+    def test_runs_stand_beside_each_other_and_rows_are_ordered_as_in_the_last(self):
         wide = tables.across(self.rows, ["rung"], ["budget", "accuracy"])
         assert list(wide) == [
             *("rung", "budget, full scale", "budget, this run"),
             *("accuracy, full scale", "accuracy, this run"),
         ]
-        assert wide["rung"].tolist() == ["noise", "clean", "pgd"]
-        assert wide["budget, this run"].fillna("").tolist() == ["", "c", "d"]
-        assert wide["accuracy, full scale"].fillna(0).tolist() == [0.5, 0, 0]
+        assert wide["rung"].tolist() == ["clean", "pgd", "noise"]
+        assert wide["budget, this run"].fillna("").tolist() == ["c", "d", ""]
+        assert wide["accuracy, full scale"].fillna(0).tolist() == [0, 0, 0.5]
 
     def test_one_run_has_one_column(self):
         alone = self.rows[self.rows["run"] == "this run"]

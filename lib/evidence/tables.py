@@ -167,12 +167,15 @@ def across(frame: pd.DataFrame, keys: list[str], values: list[str]) -> pd.DataFr
     frame
         As :meth:`lib.evidence.runs.Run.both` returns it.
     keys
-        The columns that name a row, in whose order of appearance the rows stay.
+        The columns that name a row. Rows are in the order of the last run, as a record may lack
+        what is newer; then come those that it lacks.
     values
         The columns to show, each once for every run.
     """
-    wide = frame.pivot_table(values, keys, "run", aggfunc="first", sort=False, observed=True)
     order = [(value, run) for value in values for run in frame["run"].unique()]
+    last = frame["run"] == frame["run"].iloc[-1]
+    rows = pd.concat([frame[last], frame[~last]])
+    wide = rows.pivot_table(values, keys, "run", aggfunc="first", sort=False, observed=True)
     wide = wide.reindex(columns=order)
     wide.columns = pd.Index([f"{value}, {run}" for value, run in order])
     return wide.reset_index()

@@ -39,7 +39,9 @@ def ladder(frame: pd.DataFrame) -> Figure:
         Of one architecture: ``run``, ``defence``, ``fraction``, ``rung``, ``accuracy`` and the
         number of ``images``, which gives 95% intervals.
     """
-    rungs = {rung: place for place, rung in enumerate(frame["rung"].unique())}
+    last = frame["run"] == frame["run"].iloc[-1]  # a record may lack newer rungs
+    order = pd.concat([frame[last], frame[~last]])["rung"].unique()
+    rungs = {rung: place for place, rung in enumerate(order)}
     runs = frame.groupby("run", sort=False)
     size = (style.WIDTH, 1.4 + 0.36 * len(rungs))
     figure, panels = plt.subplots(1, runs.ngroups, figsize=size, sharey=True, squeeze=False)

@@ -52,6 +52,11 @@ class TestLadder:
         faces = [box[0].get_markerfacecolor() for box in ch07.ladder(LADDER).axes[0].containers]
         assert [face == "white" for face in faces] == [False, False, True, False, True]
 
+    def test_a_rung_that_the_record_lacks_keeps_its_place(self) -> None:
+        lacks = (LADDER["run"] == "full scale") & (LADDER["rung"] == "static")
+        first = ch07.ladder(LADDER[~lacks]).axes[0]
+        assert [label.get_text() for label in first.get_yticklabels()] == ["clean", "static", "pgd"]
+
     def test_one_run_alone_has_one_panel(self) -> None:
         alone = LADDER[(LADDER["run"] == "this run") & (LADDER["defence"] == "none")]
         (axes,) = ch07.ladder(alone).axes
