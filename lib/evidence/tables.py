@@ -175,8 +175,9 @@ def across(frame: pd.DataFrame, keys: list[str], values: list[str]) -> pd.DataFr
     order = [(value, run) for value in values for run in frame["run"].unique()]
     last = frame["run"] == frame["run"].iloc[-1]
     rows = pd.concat([frame[last], frame[~last]])
-    wide = rows.pivot_table(values, keys, "run", aggfunc="first", sort=False, observed=True)
-    wide = wide.reindex(columns=order)
+    wide: pd.DataFrame = rows.pivot_table(
+        values, keys, "run", aggfunc="first", sort=False, observed=True
+    ).reindex(columns=order)
     wide.columns = pd.Index([f"{value}, {run}" for value, run in order])
     return wide.reset_index()
 
