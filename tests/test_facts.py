@@ -1,6 +1,7 @@
 """What the text states is bound to the record: planted wrong records stop the page."""
 
-from collections.abc import Callable
+import importlib
+import pkgutil
 from pathlib import Path
 
 import nbformat
@@ -9,8 +10,11 @@ import pytest
 
 from lib.evidence import facts
 from lib.evidence.facts import FactError, Facts
+from lib.evidence.intervals import Interval
 
+from . import planted
 from .conftest import REAL_BOOK
+from .planted import Change
 
 CHAPTERS = [
     path
@@ -38,6 +42,11 @@ class TestFacts:
         assert repr(found) == "share = 0.25\nholds: It is a quarter"
         assert "<td>It is a quarter</td>" in found._repr_html_()
 
+    def test_an_interval_has_three_numbers(self) -> None:
+        found = Facts()
+        found.interval("share", Interval(0.5, 0.4, 0.7))
+        assert found.numbers == {"share": 0.5, "share-low": 0.4, "share-high": 0.7}
+
     def test_what_does_not_hold_is_named(self) -> None:
         with pytest.raises(FactError, match="It is a half"):
             Facts().states("It is a half", False)
@@ -63,10 +72,11 @@ def test_the_record_supports_what_a_chapter_says(path: Path) -> None:
     assert run_facts(path).statements
 
 
-Change = Callable[[pd.DataFrame], pd.DataFrame]
-
-PLANTED: list[tuple[str, str, Change, str]] = []
-"""A chapter, a record, what is wrong with it, and words of the statement that must then fail."""
+PLANTED = [
+    plant
+    for found in pkgutil.iter_modules(planted.__path__)
+    for plant in importlib.import_module(f"{planted.__name__}.{found.name}").PLANTED
+]
 
 
 @pytest.mark.parametrize(("chapter", "record", "change", "words"), PLANTED)
@@ -75,9 +85,9 @@ def test_a_planted_record_stops_the_chapter(
 ) -> None:
     true = facts.full_scale
 
-    def planted(name: str) -> pd.DataFrame:
+    def with_plant(name: str) -> pd.DataFrame:
         return change(true(name)) if name == record else true(name)
 
-    monkeypatch.setattr(facts, "full_scale", planted)
+    monkeypatch.setattr(facts, "full_scale", with_plant)
     with pytest.raises(FactError, match=words):
         run_facts(REAL_BOOK.source / f"{chapter}.ipynb")

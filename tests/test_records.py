@@ -251,6 +251,16 @@ class TestConditions:
         assert found(model="dense", epsilon=0.3) is None
         assert found(model="dense", fraction=0.2) is None
 
+    def test_a_record_is_not_searched_for_what_it_sweeps_over(self, record_full_scale):
+        curve = pd.DataFrame({"epsilon": [0.1, 0.3], "value": [0.5, 0.4]})
+        record_full_scale("epsilon_curve", curve)
+        here = curve.assign(value=0.0)
+        usual = runs.Run(epsilon=0.3).both("epsilon_curve", here, swept="epsilon")
+        assert usual["value"].tolist() == [0.5, 0.4, 0, 0]
+        assert usual["run"].tolist() == ["full scale"] * 2 + ["this run"] * 2
+        changed = runs.Run(epsilon=0.1).both("epsilon_curve", here, swept="epsilon")
+        assert set(changed["run"]) == {"this run"}
+
     def test_one_full_scale_value_is_the_mean_over_seeds(self, record_full_scale):
         rows = ours(epsilon=[0.1, 0.3, 0.3], seed=[0, 0, 1], value=[0.9, 0.2, 0.4])
         record_full_scale("table_04", rows)
@@ -269,6 +279,32 @@ class TestConditions:
         assert runs.USUAL["epsilon"] == quoted["filter identification epsilon"]
         assert runs.USUAL["epsilon"] == quoted["adversarial training epsilon"]
         assert runs.USUAL["fraction"] == quoted["dominant filter fraction"]
+
+
+class TestAcross:
+    rows = pd.DataFrame(
+        [
+            ("full scale", "noise", "a", 0.5),
+            ("full scale", "clean", "b", np.nan),
+            ("this run", "clean", "c", 0.3),
+            ("this run", "pgd", "d", 0.4),
+        ],
+        columns=["run", "rung", "budget", "accuracy"],
+    )
+
+    def test_runs_stand_beside_each_other_and_rows_are_ordered_as_in_the_last(self):
+        wide = tables.across(self.rows, ["rung"], ["budget", "accuracy"])
+        assert list(wide) == [
+            *("rung", "budget, full scale", "budget, this run"),
+            *("accuracy, full scale", "accuracy, this run"),
+        ]
+        assert wide["rung"].tolist() == ["clean", "pgd", "noise"]
+        assert wide["budget, this run"].fillna("").tolist() == ["c", "d", ""]
+        assert wide["accuracy, full scale"].fillna(0).tolist() == [0, 0, 0.5]
+
+    def test_one_run_has_one_column(self):
+        alone = self.rows[self.rows["run"] == "this run"]
+        assert list(tables.across(alone, ["rung"], ["accuracy"])) == ["rung", "accuracy, this run"]
 
 
 class TestShow:

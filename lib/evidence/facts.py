@@ -12,6 +12,7 @@ import pandas as pd
 from myst_nb import glue
 
 from lib.evidence import records
+from lib.evidence.intervals import Interval
 
 Record = Callable[[str], pd.DataFrame]
 """Gives the rows of a record by its name."""
@@ -96,6 +97,11 @@ class Facts:
                 "support this: rewrite the sentence, or bring the record back"
             )
         self.statements.append(statement)
+
+    def interval(self, name: str, found: Interval) -> None:
+        """Name an estimate, and its bounds as ``NAME-low`` and ``NAME-high``."""
+        for end, value in (("", found.estimate), ("-low", found.low), ("-high", found.high)):
+            self.number(name + end, value)
 
     def __repr__(self) -> str:
         """Return numbers and statements, one a line."""

@@ -92,15 +92,15 @@ class Run:
             frame = frame.assign(dataset=str(self.changed["dataset"]))
         return records.save(self.named(name), frame, code=code)
 
-    def full_scale(self, name: str) -> pd.DataFrame | None:
+    def full_scale(self, name: str, swept: str | None = None) -> pd.DataFrame | None:
         """Return the full-scale rows under these settings, or None if there are none.
 
         A record that has a setting as a column is searched for it; any other was made under
-        the usual settings.
+        the usual settings, and so was one whose column of that name is what it sweeps over.
         """
         rows = records.full_scale(name)
         for setting, value in self.settings.items():
-            if rows is not None and setting in rows:
+            if rows is not None and setting in rows and setting != swept:
                 rows = rows[rows[setting] == value]
             elif setting in self.changed:
                 return None
@@ -113,12 +113,13 @@ class Run:
             rows = None if rows is None else rows[rows[column] == wanted]
         return float("nan") if rows is None else float(rows["value"].mean())
 
-    def both(self, name: str, this_run: pd.DataFrame) -> pd.DataFrame:
+    def both(self, name: str, this_run: pd.DataFrame, swept: str | None = None) -> pd.DataFrame:
         """Return the full-scale rows of a record, if there are any, and then those of this run.
 
         A column ``run`` says whose they are. For figures, and for what is computed of both.
+        ``swept`` is as for :meth:`full_scale`.
         """
-        recorded = self.full_scale(name)
+        recorded = self.full_scale(name, swept)
         frames = [recorded, this_run] if recorded is not None else [this_run]
         labels = RUNS[-len(frames) :]
         return pd.concat(

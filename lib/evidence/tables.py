@@ -159,6 +159,29 @@ def show(frame: pd.DataFrame, percent: bool = True, caption: str | None = None) 
     )
 
 
+def across(frame: pd.DataFrame, keys: list[str], values: list[str]) -> pd.DataFrame:
+    """Return rows of both runs in columns beside each other.
+
+    Parameters
+    ----------
+    frame
+        As :meth:`lib.evidence.runs.Run.both` returns it.
+    keys
+        The columns that name a row. Rows are in the order of the last run, as a record may lack
+        what is newer; then come those that it lacks.
+    values
+        The columns to show, each once for every run.
+    """
+    order = [(value, run) for value in values for run in frame["run"].unique()]
+    last = frame["run"] == frame["run"].iloc[-1]
+    rows = pd.concat([frame[last], frame[~last]])
+    wide: pd.DataFrame = rows.pivot_table(
+        values, keys, "run", aggfunc="first", sort=False, observed=True
+    ).reindex(columns=order)
+    wide.columns = pd.Index([f"{value}, {run}" for value, run in order])
+    return wide.reset_index()
+
+
 def percent(share: float, digits: int = 1) -> str:
     """Return a share, 0 to 1, in per cent; a dash for NaN."""
     return "\N{EN DASH}" if pd.isna(share) else f"{share:.{digits}%}"

@@ -1,0 +1,105 @@
+"""The figures of chapter 9: training that crafts its images afresh."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from lib.figures import style
+
+_MARKERS = ["o", "s", "X", "D", "v"]
+
+
+def _by_epoch(axes: Axes) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+    axes.set_xlabel("epoch")
+
+
+def hardening(frame: pd.DataFrame, growth: float) -> Figure:
+    """Draw how a network learns to withstand the attack of each epoch.
+
+    Parameters
+    ----------
+    frame
+        ``epoch``, ``value`` and ``test``, which is ``clean`` or ``pgd``.
+    growth
+        Epochs over which the radius grows: a grey band.
+    """
+    figure, axes = plt.subplots()
+    axes.axvspan(0, growth, color="0.92")
+    tests = frame["test"].replace({"pgd": "PGD, against itself"})
+    rows = frame.assign(test=tests)
+    sns.lineplot(rows, x="epoch", y="value", hue="test", style="test", markers=True, ax=axes)
+    _by_epoch(axes)
+    axes.set(ylabel="validation accuracy (%)", ylim=(-0.03, 1.03))
+    axes.legend(title=None)
+    return figure
+
+
+def arm_curves(frame: pd.DataFrame) -> Figure:
+    """Draw the accuracy under PGD of the compared trainings, a panel for each run and width.
+
+    Parameters
+    ----------
+    frame
+        ``run``, ``width``, ``arm``, ``epoch`` and ``value``; means over all other columns.
+    """
+    panels = list(frame.groupby(["run", "width"], sort=False))
+    lines, columns = -(-len(panels) // 2), min(2, len(panels))
+    size = (style.WIDTH, 0.8 + 2.7 * lines)
+    figure, grid = plt.subplots(lines, columns, figsize=size, sharey=True, squeeze=False)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    for axes, ((run, width), rows) in zip(grid.flat, panels, strict=False):
+        sns.lineplot(
+            rows,
+            x="epoch",
+            y="value",
+            hue="arm",
+            style="arm",
+            markers=_MARKERS[: rows["arm"].nunique()],
+            errorbar=None,
+            ax=axes,
+        )
+        _by_epoch(axes)
+        axes.set_title(f"{run}, {width} hidden units", fontsize=10)
+        axes.set(ylabel="under PGD, validation (%)", ylim=(-0.02, None))
+        axes.legend().remove()
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def arms(frame: pd.DataFrame) -> Figure:
+    """Draw every compared network: its accuracy on clean images and under attack.
+
+    Parameters
+    ----------
+    frame
+        ``run``, ``arm``, ``test`` and ``accuracy``, one row a network and test.
+    """
+    runs = frame.groupby("run", sort=False)
+    size = (style.WIDTH, 1.3 + 0.34 * frame["arm"].nunique())
+    figure, panels = plt.subplots(1, runs.ngroups, figsize=size, sharey=True, squeeze=False)
+    for axes, (run, rows) in zip(panels[0], runs, strict=True):
+        for (test, part), marker in zip(rows.groupby("test", sort=False), _MARKERS, strict=False):
+            sns.stripplot(
+                part,
+                x="accuracy",
+                y="arm",
+                marker=marker,
+                jitter=False,
+                alpha=0.6,
+                label=test,
+                ax=axes,
+            )
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+        axes.set(title=run, xlim=(-0.04, 1.04), xlabel="test accuracy (%)", ylabel="")
+        axes.grid(axis="y", color="0.9")
+        axes.legend().remove()
+    handles, labels = panels[0, -1].get_legend_handles_labels()
+    marks = dict(zip(labels, handles, strict=True))  # one for each test, not for each row
+    figure.legend(marks.values(), marks.keys(), loc="outside lower center", ncols=2)
+    return figure
