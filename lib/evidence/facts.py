@@ -12,6 +12,7 @@ import pandas as pd
 from myst_nb import glue
 
 from lib.evidence import records
+from lib.evidence.intervals import Interval
 
 Record = Callable[[str], pd.DataFrame]
 """Gives the rows of a record by its name."""
@@ -74,6 +75,11 @@ class Facts:
         self.numbers[name] = number
         glue(name, number, display=False)
         return number
+
+    def interval(self, name: str, interval: Interval) -> None:
+        """Name an estimate for the text, and its bounds: ``NAME``, ``NAME-low``, ``NAME-high``."""
+        for suffix, value in zip(("", "-low", "-high"), interval, strict=False):
+            self.number(name + suffix, value)
 
     def states(self, statement: str, holds: object) -> None:
         """Bind a statement of the text to the record.
