@@ -130,6 +130,12 @@ def _verdict(row: Mapping[Any, Any]) -> str:
     return f"undecided (before the correction: {alone})"
 
 
+def named(judged: pd.DataFrame) -> "pd.Series[str]":
+    """Return the comparisons' names, as ``dominant - random``."""
+    names = judged["arm"] + " \N{MINUS SIGN} " + judged["other"]
+    return names.str.replace(" filters", "")
+
+
 def show(judged: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Return judged contrasts for a page: first what could have been seen, then what was.
 
