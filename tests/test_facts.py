@@ -65,7 +65,61 @@ def test_the_record_supports_what_a_chapter_says(path: Path) -> None:
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 
-PLANTED: list[tuple[str, str, Change, str]] = []
+
+def where(query: str, **columns: object) -> Change:
+    """Return a change of some rows."""
+
+    def change(rows: pd.DataFrame) -> pd.DataFrame:
+        rows = rows.copy()
+        for name, value in columns.items():
+            rows.loc[rows.query(query).index, name] = value
+        return rows
+
+    return change
+
+
+FGSM = "training == 'mixed' and test == 'static'"
+STATIC, SMALL = "test == 'static'", "test == 'small radius'"
+
+PLANTED: list[tuple[str, str, Change, str]] = [
+    ("06_percentage", "table_10", where(f"{FGSM} and fraction == 0.2", value=0.99), "every step"),
+    ("06_percentage", "table_11", where("fraction == 1", value=0.6), "Three curves fall"),
+    ("06_percentage", "table_11", where(f"{FGSM} and fraction == 1", value=0.994), "then fewer"),
+    ("06_percentage", "fraction_contrasts", where("training == 'mixed'", low=-0.02), "a point"),
+    (
+        "06_percentage",
+        "table_10",
+        where(f"{FGSM} and fraction == 0", value=0.5),
+        "nearly all of the gain",
+    ),
+    (
+        "06_percentage",
+        "table_06",
+        where("training == 'none'", value=0.985),
+        "nearly all of the gain",
+    ),
+    (
+        "08_controls",
+        "controls",
+        where(f"arm == 'undefended' and {SMALL}", value=0.2),
+        "behind all three",
+    ),
+    (
+        "08_controls",
+        "controls_contrasts",
+        where(SMALL, undefended_value=0.2),
+        "worse than no defence",
+    ),
+    ("08_controls", "controls_contrasts", where(STATIC, high=0.02), "static: equal"),
+    (
+        "08_controls",
+        "controls",
+        where("arm == 'random filters' and test == 'worst case'", value=0.5),
+        "nobody is left",
+    ),
+    ("08_controls", "controls_contrasts", where("primary", primary=False), "takes the place"),
+    ("08_controls", "controls", where("arm == 'crafted afresh'", value=0.1), "yardstick"),
+]
 """A chapter, a record, what is wrong with it, and words of the statement that must then fail."""
 
 

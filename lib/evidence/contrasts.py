@@ -156,14 +156,21 @@ def show(judged: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     for row in judged.to_dict("records"):
         shown = {key: row[key] for key in keys}
         if row["verdict"] not in (BOTH_FALLEN, BOTH_WORSE):
-            ahead = Interval(*(row[name] for name in _SEEN))
+            # Rounded first, so that no zero has a sign.
+            ahead = Interval(*(round(row[name], 4) + 0.0 for name in _SEEN))
             ratio, low, high = (row[name] for name in ("ratio", "ratio_low", "ratio_high"))
-            shown["could see"] = f"{100 * row['smallest']:.2g}"
+            shown["could see"] = _in_points(row["smallest"])
             shown["ahead by"] = tables.with_interval(ahead, 2, difference=True)
             shown["times the errors"] = f"{ratio:.2g} ({low:.2g} to {high:.2g})"
         rows.append(shown | {"verdict": row["verdict"]})
     columns = [*keys, "could see", "ahead by", "times the errors", "verdict"]
     return pd.DataFrame(rows).reindex(columns=columns)
+
+
+def _in_points(smallest: float) -> str:
+    if smallest > 1:  # as far apart no two shares are
+        return "none"
+    return f"{100 * smallest:.{0 if smallest > 0.1 else 1 if smallest > 0.01 else 2}f}"
 
 
 def trends(
