@@ -121,7 +121,7 @@ class TestJudge:
 class TestShow:
     def test_what_could_be_seen_comes_before_what_was(self) -> None:
         shown = contrasts.show(judged(arms(new=[0.9, 0.8, 0.7], old=[0.7, 0.7, 0.7])), ["arm"])
-        columns = ["arm", "could see", "ahead by", "times the errors", "verdict"]
+        columns = ["arm", "could see", "verdict", "ahead by", "times the errors"]
         assert list(shown) == columns
         assert shown["could see"].item() == "33"
 

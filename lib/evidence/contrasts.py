@@ -160,10 +160,11 @@ def show(judged: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
             ahead = Interval(*(round(row[name], 4) + 0.0 for name in _SEEN))
             ratio, low, high = (row[name] for name in ("ratio", "ratio_low", "ratio_high"))
             shown["could see"] = _in_points(row["smallest"])
-            shown["ahead by"] = tables.with_interval(ahead, 2, difference=True)
+            digits = 1 if row["smallest"] > MARGIN else 2
+            shown["ahead by"] = tables.with_interval(ahead, digits, difference=True)
             shown["times the errors"] = f"{ratio:.2g} ({low:.2g} to {high:.2g})"
         rows.append(shown | {"verdict": row["verdict"]})
-    columns = [*keys, "could see", "ahead by", "times the errors", "verdict"]
+    columns = [*keys, "could see", "verdict", "ahead by", "times the errors"]
     return pd.DataFrame(rows).reindex(columns=columns)
 
 
