@@ -77,7 +77,7 @@ class TestJudge:
     def test_what_differs_only_before_the_correction_says_so(self) -> None:
         new = {f"new{index}": [0.88, 0.91, 0.94] for index in range(9)}
         rows = judged(arms(**new, old=[0.8, 0.8, 0.8]))
-        found = "undecided (before the correction: differs, by more than 1 point)"
+        found = "undecided (uncorrected: differs, by more than 1 point)"
         assert set(rows["verdict"]) == {found}
 
     @pytest.mark.parametrize(
@@ -172,4 +172,4 @@ def test_what_was_called_a_difference_between_few_networks_is_none_by_the_wider_
     ).set_index(["test", "arm", "other"])
     for test, other in (("static", "whole network"), ("clean", "convolutions only")):
         verdict = str(found["verdict"][test, "dominant filters", other])
-        assert verdict.startswith("undecided (before the correction: differs"), other
+        assert verdict.startswith("undecided (uncorrected: differs"), other

@@ -127,7 +127,7 @@ def _verdict(row: Mapping[Any, Any]) -> str:
     alone = intervals.verdict(found, MARGIN)
     if not found.excludes_zero or row["corrected"] < 1 - intervals.CONFIDENCE:
         return alone
-    return f"undecided (before the correction: {alone})"
+    return f"undecided (uncorrected: {alone})"
 
 
 def named(judged: pd.DataFrame) -> "pd.Series[str]":
@@ -154,7 +154,8 @@ def show(judged: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """
     rows = []
     for row in judged.to_dict("records"):
-        shown = {key: row[key] for key in keys}
+        # Names keep to one line: the numbers beside them do not break either.
+        shown = {key: str(row[key]).replace(" ", "\N{NO-BREAK SPACE}") for key in keys}
         if row["verdict"] not in (BOTH_FALLEN, BOTH_WORSE):
             # Rounded first, so that no zero has a sign.
             ahead = Interval(*(round(row[name], 4) + 0.0 for name in _SEEN))
