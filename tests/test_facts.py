@@ -85,12 +85,17 @@ PLANTED: list[tuple[str, str, Change, str]] = [
     ("06_percentage", "table_10", where(f"{FGSM} and fraction == 0.2", value=0.99), "every step"),
     ("06_percentage", "table_11", where("fraction == 1", value=0.6), "Three curves fall"),
     ("06_percentage", "table_11", where(f"{FGSM} and fraction == 1", value=0.994), "then fewer"),
-    ("06_percentage", "fraction_contrasts", where("training == 'mixed'", low=-0.02), "within a point"),
+    (
+        "06_percentage",
+        "fraction_contrasts",
+        where("training == 'mixed'", low=-0.02),
+        "within a point",
+    ),
     (
         "06_percentage",
         "table_10",
         where(f"{FGSM} and fraction == 0", value=0.5),
-        "nearly all of the gain",
+        "none to a tenth",
     ),
     (
         "06_percentage",
