@@ -127,7 +127,13 @@ def _verdict(row: Mapping[Any, Any]) -> str:
     alone = intervals.verdict(found, MARGIN)
     if not found.excludes_zero or row["corrected"] < 1 - intervals.CONFIDENCE:
         return alone
-    return f"undecided (before the correction: {alone})"
+    return f"undecided (uncorrected: {alone})"
+
+
+def named(judged: pd.DataFrame) -> "pd.Series[str]":
+    """Return the comparisons' names, as ``dominant - random``."""
+    names = judged["arm"] + " \N{MINUS SIGN} " + judged["other"]
+    return names.str.replace(" filters", "")
 
 
 def show(judged: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
@@ -148,16 +154,25 @@ def show(judged: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """
     rows = []
     for row in judged.to_dict("records"):
-        shown = {key: row[key] for key in keys}
+        # Names keep to one line: the numbers beside them do not break either.
+        shown = {key: str(row[key]).replace(" ", "\N{NO-BREAK SPACE}") for key in keys}
         if row["verdict"] not in (BOTH_FALLEN, BOTH_WORSE):
-            ahead = Interval(*(row[name] for name in _SEEN))
+            # Rounded first, so that no zero has a sign.
+            ahead = Interval(*(round(row[name], 4) + 0.0 for name in _SEEN))
             ratio, low, high = (row[name] for name in ("ratio", "ratio_low", "ratio_high"))
-            shown["could see"] = f"{100 * row['smallest']:.2g}"
-            shown["ahead by"] = tables.with_interval(ahead, 2, difference=True)
+            shown["could see"] = _in_points(row["smallest"])
+            digits = 1 if row["smallest"] > MARGIN else 2
+            shown["ahead by"] = tables.with_interval(ahead, digits, difference=True)
             shown["times the errors"] = f"{ratio:.2g} ({low:.2g} to {high:.2g})"
         rows.append(shown | {"verdict": row["verdict"]})
-    columns = [*keys, "could see", "ahead by", "times the errors", "verdict"]
+    columns = [*keys, "could see", "verdict", "ahead by", "times the errors"]
     return pd.DataFrame(rows).reindex(columns=columns)
+
+
+def _in_points(smallest: float) -> str:
+    if smallest > 1:  # as far apart no two shares are
+        return "none"
+    return f"{100 * smallest:.{0 if smallest > 0.1 else 1 if smallest > 0.01 else 2}f}"
 
 
 def trends(

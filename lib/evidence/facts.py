@@ -76,6 +76,11 @@ class Facts:
         glue(name, number, display=False)
         return number
 
+    def interval(self, name: str, interval: Interval) -> None:
+        """Name an estimate for the text, and its bounds: ``NAME``, ``NAME-low``, ``NAME-high``."""
+        for suffix, value in zip(("", "-low", "-high"), interval, strict=False):
+            self.number(name + suffix, value)
+
     def states(self, statement: str, holds: object) -> None:
         """Bind a statement of the text to the record.
 
