@@ -12,7 +12,16 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from .conftest import REAL_BOOK
 
-HEAVY: set[str] = {path.stem for path in REAL_BOOK.source.glob("*.ipynb")}
+HEAVY: set[str] = {
+    "04_filters",
+    "05_splitting",
+    "06_percentage",
+    "07_adaptive",
+    "08_controls",
+    "09_hardening",
+    "10_cost",
+    "claims",
+}
 """Chapters that are not rewritten yet; the last one takes this set along."""
 
 CHAPTERS = [path for path in sorted(REAL_BOOK.source.glob("*.ipynb")) if path.stem not in HEAVY]
