@@ -115,6 +115,10 @@ def test_ranks_have_a_line_for_each_loss_and_run() -> None:
     assert {axes.get_xlabel() for axes in figure.axes} == {"rank of the target"}
     for axes, attack in zip(figure.axes, ("fgsm", "pgd"), strict=True):
         drawn = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
+        for line in axes.lines:
+            loss, run = str(line.get_label()).split(", ")
+            assert line.get_color() == ch03.LOSS_COLORS[loss]
+            assert line.get_linestyle() == {"this run": "-", "full scale": "--"}[run]
         curves = ranked().query(f"attack == '{attack}'").groupby(["loss_input", "run"])
         assert drawn == {f"{loss}, {run}": list(rows["value"]) for (loss, run), rows in curves}
 
