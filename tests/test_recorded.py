@@ -93,6 +93,14 @@ def test_the_third_layer_of_the_dense_network_is_counted_as_well():
 METHODS, LOSSES = ("fgsm", "pgd"), ("logits", "probabilities")
 
 
+@pytest.mark.parametrize(("method", "number"), [("fgsm", 4), ("pgd", 5)])
+def test_an_aim_was_tried_on_the_network_of_the_sweep(method, number):
+    aims = rows("attack_goals").query("attack == @method").set_index("aims at")["value"]
+    assert set(aims.index) == {"any wrong digit", "a random one"}
+    swept = rows(f"table_{number:02d}").query("model == 'base' and epsilon == 0.3 and seed == 0")
+    assert aims["any wrong digit"] == swept["value"].item()
+
+
 def test_the_double_softmax_is_recorded_for_every_attack_and_loss():
     pairs = set(product(METHODS, LOSSES))
     targets = {(one, other) for one, other in product(range(10), repeat=2) if one != other}

@@ -63,6 +63,15 @@ def in_percent(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
 
 
+def shared_legend(figure: Figure, columns: int) -> None:
+    """Put one legend above the panels of a figure, in the place of one in each."""
+    lines, names = figure.axes[0].get_legend_handles_labels()
+    for axes in figure.axes:
+        if legend := axes.get_legend():
+            legend.remove()
+    figure.legend(lines, names, loc="outside upper center", ncols=columns)
+
+
 def draw_image(
     axes: Axes, image: NDArray[np.floating], title: str = "", limit: float | None = None
 ) -> None:
