@@ -6,6 +6,7 @@ import tensorflow as tf
 from tensorflow.python.framework import ops
 
 from lib.bench import costs, steps
+from lib.evidence import bills
 from lib.fast import fused
 from lib.stages import models, splitting
 
@@ -114,9 +115,10 @@ def test_where_everything_trains_no_choice_counts(architecture, choice):
 
 
 def test_a_way_is_compared_with_the_whole_network_in_the_same_layers():
-    keras_layers = {way for way in costs.WAYS if costs.same_kernel(way) == "whole"}
-    assert keras_layers == {"whole", "parallel", "gathered", "mask"}
-    assert costs.same_kernel("selective") == "selective, all filters"
+    assert set(bills.SAME_KERNEL) == set(costs.WAYS) - set(costs.WHOLE)
+    assert set(bills.SAME_KERNEL.values()) == set(costs.WHOLE)
+    ours = {way for way, whole in bills.SAME_KERNEL.items() if whole != "whole"}
+    assert ours == {"selective"}
 
 
 @pytest.mark.parametrize("architecture", ["shallow", "base", "dense"])
@@ -163,3 +165,13 @@ def test_activations_grow_with_the_batch_and_parallel_layers_keep_more():
     assert activations["parallel"] == activations["gathered"]
     twice = costs.step_bytes(model, choice, "whole", batch=2)["activations"]
     assert twice == 2 * activations["whole"]
+
+
+def test_everything_that_is_counted_in_one_table():
+    model, choice = models.build("base"), CHOICES["base"]
+    counts = costs.counted(model, choice).set_index(["kind", "way", "part"])["value"]
+    whole = costs.step_multiply_adds(model, choice, "whole")
+    assert counts[costs.OPERATIONS, "whole", "output"] == whole["forward"].sum() / 1e6
+    stored = costs.step_bytes(model, choice, "mask")
+    assert counts[costs.MEMORY, "mask", "weights"] == stored["weights"] / 2**20
+    assert set(counts.index.get_level_values("way")) == set(costs.WAYS)

@@ -38,6 +38,16 @@ class TestFacts:
         assert repr(found) == "share = 0.25\nholds: It is a quarter"
         assert "<td>It is a quarter</td>" in found._repr_html_()
 
+    def test_what_is_no_number_is_kept_too(self) -> None:
+        found = Facts()
+        found.text("machine", "one thread")
+        assert repr(found) == "machine = one thread"
+        assert "<td>one thread</td>" in found._repr_html_()
+        with pytest.raises(FactError, match="two things"):
+            found.text("machine", "another")
+        with pytest.raises(FactError, match="two numbers"):
+            found.number("machine", 1)
+
     def test_what_does_not_hold_is_named(self) -> None:
         with pytest.raises(FactError, match="It is a half"):
             Facts().states("It is a half", False)
@@ -65,7 +75,40 @@ def test_the_record_supports_what_a_chapter_says(path: Path) -> None:
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 
-PLANTED: list[tuple[str, str, Change, str]] = []
+
+def slower(section: str, way: str, factor: float, *cases: str) -> Change:
+    """Return a change that multiplies what a way takes of the other's time."""
+
+    def change(times: pd.DataFrame) -> pd.DataFrame:
+        hit = (times["section"] == section) & (times["way"] == way)
+        hit &= times["case"].isin(cases or times["case"].unique())
+        ratios = ["ratio", "cpu_ratio", "cpu_low", "cpu_high"]
+        times.loc[hit, ratios] *= factor
+        times.loc[hit, ["cpu_seconds"]] *= factor
+        return times
+
+    return change
+
+
+def more_seeds(curves: pd.DataFrame) -> pd.DataFrame:
+    """Return curves of three seeds in which the split network needs longer, in each of them."""
+    late = curves.copy()
+    late.loc[(late["fraction"] < 1) & (late["epoch"] < 3), "value"] = 0
+    return pd.concat([late.assign(seed=seed) for seed in range(3)])
+
+
+PLANTED: list[tuple[str, str, Change, str]] = [
+    ("10_cost", "bench", slower("step", "parallel", 2.3, "base"), "Parallel layers save time"),
+    ("10_cost", "bench", slower("step", "parallel", 0.5, "dense"), "It is a little"),
+    ("10_cost", "bench", slower("step", "parallel", 0.5, "shallow"), "In the shallow network"),
+    ("10_cost", "bench", slower("step", "gathered", 0.5), "As drawn"),
+    ("10_cost", "bench", slower("step", "mask", 0.5), "A mask saves nothing"),
+    ("10_cost", "bench", slower("step", "selective", 2), "A layer made for it"),
+    ("10_cost", "bench", slower("step, same kernel", "selective", 2), "Part of it is selecting"),
+    ("10_cost", "bench", slower("crafting", "ours", 0.05, "PGD"), "PGD costs more"),
+    ("10_cost", "bench", slower("survivors", "survivors", 9), "survivors-undefended"),
+    ("10_cost", "learning_curves", more_seeds, "No epochs are decided"),
+]
 """A chapter, a record, what is wrong with it, and words of the statement that must then fail."""
 
 

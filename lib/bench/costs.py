@@ -30,11 +30,8 @@ WAYS: tuple[Way, ...] = get_args(Way)
 WHOLE: tuple[Way, ...] = ("whole", "selective, all filters")
 """The ways in which every filter trains: by Keras's layers and by ours."""
 
-
-def same_kernel(way: Way) -> Way:
-    """Return how the whole network trains in the layers that a way is made of."""
-    return WHOLE[way.startswith("selective")]
-
+OPERATIONS = "operations for one image (million multiply-adds)"
+MEMORY = "memory for a batch of 128 (MiB)"
 
 FLOAT = 4
 """Bytes of a number."""
@@ -176,3 +173,27 @@ def _kept(entry: _Layer, way: Way) -> int:
         # them in order once more keeps nothing: its gradient needs the order alone.)
         kept += FLOAT * round(units * (1.0 if entry.needed else entry.trains))
     return int(kept)
+
+
+def counted(model: keras.Model, choice: FilterChoice) -> pd.DataFrame:
+    """Return what a training step computes and stores in each way.
+
+    Parameters
+    ----------
+    model, choice
+        As for :func:`step_multiply_adds`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``kind``, ``way``, ``part`` and ``value``: million multiply-adds of an image, and MiB of a
+        batch of 128.
+    """
+    rows: list[tuple[str, Way, str, float]] = []
+    for way in WAYS:
+        step = step_multiply_adds(model, choice, way).drop(columns="layer").sum()
+        for part, count in step.rename({"forward": "output"}).items():
+            rows.append((OPERATIONS, way, str(part), count / 1e6))
+        for part, count in step_bytes(model, choice, way).items():
+            rows.append((MEMORY, way, part, count / 2**20))
+    return pd.DataFrame(rows, columns=["kind", "way", "part", "value"])

@@ -65,16 +65,8 @@ def compare(section: Section, scale: Scale) -> Iterator[pd.DataFrame]:
         yield from compare_attacks(model, images, scale.attack_steps, scale.rounds)
 
 
-def counts(architectures: tuple[Architecture, ...]) -> list[dict[str, Any]]:
-    """Return multiply-adds for an image and bytes for a batch of all ways."""
-    rows = []
-    for architecture in architectures:
-        model, choice = models.build(architecture), steps.some_filters(architecture, steps.FRACTION)
-        for way in costs.WAYS:
-            step = costs.step_multiply_adds(model, choice, way).drop(columns="layer").sum()
-            row: dict[str, Any] = {"case": architecture, "way": way}
-            row["multiply_adds"] = {name: int(value) for name, value in step.items()}
-            rows.append(row | {"bytes": costs.step_bytes(model, choice, way)})
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=6))
     return rows
 
 
@@ -87,7 +79,7 @@ def measure(
     -------
     dict
         What :func:`write` writes: ``machine``, ``scale``, ``rows`` as of
-        :func:`lib.bench.timing.compared`, and ``counts``.
+        :func:`lib.bench.timing.compared`, and ``counts`` as of :func:`lib.bench.costs.counted`.
     """
     described = machine()
     report(f"{described['processor']}, {described['cores']} cores, load {described['load']}")
@@ -96,13 +88,18 @@ def measure(
         for rows in compare(section, scale):
             report(in_words(rows))
             frames.append(rows)
-    rows = pd.concat(frames, ignore_index=True)
-    as_text = rows.to_json(orient="records", double_precision=6)
+    counts = [
+        costs.counted(models.build(name), steps.some_filters(name, steps.FRACTION)).assign(
+            case=name
+        )
+        for name in scale.architectures
+    ]
+    timings, counted = (_records(pd.concat(some)) for some in (frames, counts))
     return {
         "machine": described,
         "scale": asdict(scale),
-        "rows": json.loads(as_text),
-        "counts": counts(scale.architectures),
+        "rows": timings,
+        "counts": counted,
     }
 
 
