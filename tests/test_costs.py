@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
-from lib.bench import costs
+from lib.bench import costs, steps
+from lib.evidence import bills
 from lib.fast import fused
 from lib.stages import models, splitting
 
@@ -55,10 +56,11 @@ class TestMultiplyAdds:
         counts = costs.step_multiply_adds(model, choice, "whole")
         assert counts.drop(columns="layer").to_numpy().sum() == counted_in_step(model)
 
-    def test_of_parallel_layers(self, architecture, choice):
+    @pytest.mark.parametrize("way", ["parallel", "gathered"])
+    def test_of_parallel_layers(self, architecture, choice, way):
         model = models.build(architecture)
-        counts = costs.step_multiply_adds(model, choice, "parallel")
-        expected = counted_in_step(splitting.parallel(model, choice))
+        counts = costs.step_multiply_adds(model, choice, way)
+        expected = counted_in_step(steps.SPLIT[way](model, choice))
         assert counts.drop(columns="layer").to_numpy().sum() == expected
 
     def test_a_mask_saves_nothing(self, architecture, choice):
@@ -95,8 +97,28 @@ class TestMultiplyAdds:
 def test_all_ways_agree_if_every_filter_trains_and_every_place_is_used(architecture):
     model = models.build(architecture)
     everything = tuple(tuple(range(layer.filters)) for layer in models.conv_layers(model))
-    one, *others = (costs.step_multiply_adds(model, everything, way) for way in costs.WAYS)
-    assert all(one.equals(other) for other in others)
+    assert costs.every_filter(model) == everything
+    whole, *others = (costs.step_multiply_adds(model, everything, way) for way in costs.WAYS)
+    assert all(whole.equals(counts) for counts in others)
+
+
+@EVERY_CHOICE
+def test_where_everything_trains_no_choice_counts(architecture, choice):
+    model = models.build(architecture)
+    everything = costs.every_filter(model)
+    for way in costs.WHOLE:
+        counts = costs.step_multiply_adds(model, choice, way)
+        assert counts.equals(costs.step_multiply_adds(model, everything, way))
+        assert costs.step_bytes(model, choice, way) == costs.step_bytes(model, everything, way)
+    ours = costs.step_multiply_adds(model, everything, "selective")
+    assert ours.equals(costs.step_multiply_adds(model, choice, "selective, all filters"))
+
+
+def test_a_way_is_compared_with_the_whole_network_in_the_same_layers():
+    assert set(bills.SAME_KERNEL) == set(costs.WAYS) - set(costs.WHOLE)
+    assert set(bills.SAME_KERNEL.values()) == set(costs.WHOLE)
+    ours = {way for way, whole in bills.SAME_KERNEL.items() if whole != "whole"}
+    assert ours == {"selective"}
 
 
 @pytest.mark.parametrize("architecture", ["shallow", "base", "dense"])
@@ -140,5 +162,16 @@ def test_activations_grow_with_the_batch_and_parallel_layers_keep_more():
         way: costs.step_bytes(model, choice, way, batch=1)["activations"] for way in costs.WAYS
     }
     assert activations["selective"] < activations["whole"] < activations["parallel"]
+    assert activations["parallel"] == activations["gathered"]
     twice = costs.step_bytes(model, choice, "whole", batch=2)["activations"]
     assert twice == 2 * activations["whole"]
+
+
+def test_everything_that_is_counted_in_one_table():
+    model, choice = models.build("base"), CHOICES["base"]
+    counts = costs.counted(model, choice).set_index(["kind", "way", "part"])["value"]
+    whole = costs.step_multiply_adds(model, choice, "whole")
+    assert counts[costs.OPERATIONS, "whole", "output"] == whole["forward"].sum() / 1e6
+    stored = costs.step_bytes(model, choice, "mask")
+    assert counts[costs.MEMORY, "mask", "weights"] == stored["weights"] / 2**20
+    assert set(counts.index.get_level_values("way")) == set(costs.WAYS)

@@ -8,7 +8,6 @@ from itertools import product
 import keras
 import pytest
 
-from lib.bench import suite as bench
 from lib.evidence import paper, records, tables
 from lib.stages import adaptive, attacks, data, models
 
@@ -291,9 +290,15 @@ def test_the_controls_were_trained_and_the_yardstick_withstands_what_they_do_not
 
 
 QUOTED = [
+    ("step", "base", "parallel"),
+    ("step", "dense", "parallel"),
+    ("step", "shallow", "parallel"),
+    ("step", "base", "gathered"),
     ("step", "base", "selective"),
     ("step", "dense", "selective"),
-    ("step", "base", "parallel"),
+    ("step", "shallow", "selective"),
+    ("step, same kernel", "base", "selective"),
+    ("step, same kernel", "dense", "selective"),
     ("survivors", "undefended model", "survivors"),
     ("survivors", "hardly any image falls", "survivors"),
     ("crafting", "PGD", "ours"),
@@ -303,13 +308,20 @@ QUOTED = [
 
 
 def test_the_readme_quotes_the_recorded_timings():
-    recorded = {(row["section"], row["case"], row["way"]): row for row in bench.recorded()["rows"]}
+    times = rows("bench").set_index(["section", "case", "way"])
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = re.search(r"\| time \| goal \|\n.*\n((?:\|.*\n)+)", readme).group(1).splitlines()
-    quoted = [tuple(cell.strip() for cell in line.split("|")[2:4]) for line in table]
-    goals = [recorded[key]["goal"] for key in QUOTED]
-    expected = [
-        (f"{recorded[key]['ratio']:.2f}", "" if goal is None else f"{goal:.2f}")
-        for key, goal in zip(QUOTED, goals, strict=True)
-    ]
-    assert quoted == expected
+    table = re.search(r"\| CPU time \| time \| goal \|\n.*\n((?:\|.*\n)+)", readme).group(1)
+    written = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
+    assert len(written) == len(QUOTED)
+    expected = []
+    for (what, *_), key in zip(written, QUOTED, strict=True):
+        row = times.loc[key]
+        goal = "" if math.isnan(row["goal"]) else f"{row['goal']:.2f}"
+        expected.append([what, f"{row['cpu_ratio']:.2f}", f"{row['ratio']:.2f}", goal])
+    lines = "\n".join(f"| {' | '.join(cells)} |" for cells in expected)
+    assert written == expected, f"the lines to paste into README.md:\n{lines}"
+    machine = records.benchmark()["machine"]
+    packages = machine["packages"]
+    of = f"TensorFlow {packages['tensorflow']} and Keras {packages['keras']}"
+    where = f"one thread of a machine with {machine['cores']} cores ({machine['processor']}), {of}"
+    assert where in re.sub(r"\s+", " ", readme), f"the machine to paste into README.md: {where}"

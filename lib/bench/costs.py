@@ -1,8 +1,8 @@
 """What a training step and an attack cost, counted from the shapes of the layers.
 
 Counts, not measurements: multiply-adds of plain convolutions and matrix products (what lies
-between them is left out, and so is what :mod:`lib.fast.winograd` saves), and
-the numbers that have to be stored. :mod:`lib.bench.suite` measures.
+between them is left out), and the numbers that have to be stored. :mod:`lib.bench.steps`
+measures.
 """
 
 from collections.abc import Iterator
@@ -15,15 +15,23 @@ import pandas as pd
 from lib.stages import models
 from lib.stages.filters import FilterChoice
 
-Way = Literal["whole", "parallel", "mask", "selective"]
+Way = Literal["whole", "parallel", "gathered", "mask", "selective", "selective, all filters"]
 """How a fine-tuning leaves filters as they are.
 
 ``whole``: not at all, everything trains. ``parallel``: :func:`lib.stages.splitting.parallel`, the
-paper's. ``mask``: the whole model's gradients, those of frozen filters times zero.
-``selective``: :func:`lib.stages.splitting.selective`.
+paper's; ``gathered``: :func:`lib.stages.splitting.gathered`, the same as its Fig. 7 draws it.
+``mask``: the whole model's gradients, those of frozen filters times zero. ``selective``:
+:func:`lib.stages.splitting.selective`. ``selective, all filters``: in that layer everything trains,
+so that it is to ``selective`` what ``whole`` is to ``parallel``.
 """
 
 WAYS: tuple[Way, ...] = get_args(Way)
+
+WHOLE: tuple[Way, ...] = ("whole", "selective, all filters")
+"""The ways in which every filter trains: by Keras's layers and by ours."""
+
+OPERATIONS = "operations for one image (million multiply-adds)"
+MEMORY = "memory for a batch of 128 (MiB)"
 
 FLOAT = 4
 """Bytes of a number."""
@@ -55,7 +63,13 @@ def _used(layer: keras.layers.Layer) -> float:
     return float((rows // 2 * 2) * (columns // 2 * 2) / (rows * columns))
 
 
-def _layers(model: keras.Model, choice: FilterChoice) -> Iterator[_Layer]:
+def every_filter(model: keras.Model) -> FilterChoice:
+    """Return the choice of all filters."""
+    return tuple(tuple(range(layer.filters)) for layer in models.conv_layers(model))
+
+
+def _layers(model: keras.Model, choice: FilterChoice, way: Way) -> Iterator[_Layer]:
+    choice = every_filter(model) if way in WHOLE else choice
     chosen_of = dict(zip(models.conv_layers(model), choice, strict=True))
     needed = 0.0  # nothing trains below the first layer
     for layer in model.layers:
@@ -88,13 +102,12 @@ def step_multiply_adds(model: keras.Model, choice: FilterChoice, way: Way) -> pd
         an output if pooling drops them.
     """
     rows = []
-    for index, (layer, forward, trains, needed) in enumerate(_layers(model, choice)):
-        shares = [1.0, trains, needed]
-        if way in ("whole", "mask"):
+    for index, (layer, forward, trains, needed) in enumerate(_layers(model, choice, way)):
+        ours = way.startswith("selective")
+        shares = [1.0, trains, needed if ours else float(needed > 0)]
+        if way == "mask":
             shares = [1.0, 1.0, float(index > 0)]
-        elif way == "parallel" or isinstance(layer, keras.layers.Dense):
-            shares = [1.0, trains, float(needed > 0)]
-        used = _used(layer) if way == "selective" else 1.0
+        used = _used(layer) if ours else 1.0
         rows.append((layer.name, *(round(forward * used * share) for share in shares)))
     return pd.DataFrame(rows, columns=["layer", "forward", "weight gradients", "input gradients"])
 
@@ -131,32 +144,56 @@ def step_bytes(
         the gradient of each weight that trains and its running mean square (RMSprop);
         ``activations``: what the forward pass keeps for the backward pass.
     """
-    layers = list(_layers(model, choice))
+    layers = list(_layers(model, choice, way))
     weights = model.count_params()
-    trained = sum(one.trains * one.layer.count_params() for one in layers)
+    trained = sum(entry.trains * entry.layer.count_params() for entry in layers)
     numbers = {"weights": weights, "gradients and averages": 2 * round(trained)}
-    if way in ("whole", "mask"):
-        numbers["gradients and averages"] = 2 * weights
     if way == "mask":
+        numbers["gradients and averages"] = 2 * weights
         numbers["weights"] += sum(layer.count_params() for layer in models.conv_layers(model))
     stored = {name: FLOAT * count for name, count in numbers.items()}
     activations = FLOAT * int(np.prod(model.input_shape[1:]))
-    for one in layers:
-        activations += _kept(one, way)
+    for entry in layers:
+        activations += _kept(entry, way)
     return {**stored, "activations": batch * activations}
 
 
-def _kept(one: _Layer, way: Way) -> int:
+def _kept(entry: _Layer, way: Way) -> int:
     """Return the bytes that a layer, and what follows up to the next one, keep for an image."""
-    units = int(np.prod(one.layer.output.shape[1:]))
-    if isinstance(one.layer, keras.layers.Dense):
+    units = int(np.prod(entry.layer.output.shape[1:]))
+    if isinstance(entry.layer, keras.layers.Dense):
         return FLOAT * units
-    rows, columns, filters = one.layer.output.shape[1:]
+    rows, columns, filters = entry.layer.output.shape[1:]
     pooled = (rows // 2) * (columns // 2) * filters
     kept = FLOAT * (units + 2 * pooled)  # the maps, pooled, and after dropout
-    if way != "selective":
+    if not way.startswith("selective"):
         kept += pooled  # one byte a unit: which ones dropout keeps
-    if way == "parallel" and 0 < one.trains < 1:
-        # The maps of the parts as well as those put in order, if gradients pass through them.
-        kept += FLOAT * round(units * (1.0 if one.needed else one.trains))
+    if way in ("parallel", "gathered") and 0 < entry.trains < 1:
+        # The maps of the parts as well as those stacked, if gradients pass through them. (To put
+        # them in order once more keeps nothing: its gradient needs the order alone.)
+        kept += FLOAT * round(units * (1.0 if entry.needed else entry.trains))
     return int(kept)
+
+
+def counted(model: keras.Model, choice: FilterChoice) -> pd.DataFrame:
+    """Return what a training step computes and stores in each way.
+
+    Parameters
+    ----------
+    model, choice
+        As for :func:`step_multiply_adds`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``kind``, ``way``, ``part`` and ``value``: million multiply-adds of an image, and MiB of a
+        batch of 128.
+    """
+    rows: list[tuple[str, Way, str, float]] = []
+    for way in WAYS:
+        step = step_multiply_adds(model, choice, way).drop(columns="layer").sum()
+        for part, count in step.rename({"forward": "output"}).items():
+            rows.append((OPERATIONS, way, str(part), count / 1e6))
+        for part, count in step_bytes(model, choice, way).items():
+            rows.append((MEMORY, way, part, count / 2**20))
+    return pd.DataFrame(rows, columns=["kind", "way", "part", "value"])

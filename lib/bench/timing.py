@@ -1,7 +1,9 @@
 """Times functions in turn, and says how they compare.
 
 Other work on a machine slows down whatever runs just then. So what is compared runs in turn,
-round after round, and what counts is the ratio within a round: its median, and its quartiles.
+round after round, and what counts is the ratio within a round: its median, and its quartiles. The
+time of the processors (CPU time) stands beside that of the clock: it counts what is computed,
+not what is waited for, so that its ratio can be repeated on a busy machine.
 """
 
 import os
@@ -9,105 +11,78 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import psutil  # type: ignore[import-untyped]
 
-COLUMNS = ["section", "case", "way", "to", "seconds", "ratio", "low", "high"]
-COLUMNS += ["images_per_second", "goal", "reached"]
-"""Of :meth:`Comparison.rows`; the rate only where it means something."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Seconds of some ways to do the same, and what is asked of them.
-
-    Attributes
-    ----------
-    section, case
-        What is done.
-    seconds
-        One row a round, one column a way.
-    to
-        The way that the others are compared with.
-    goals
-        Largest ratio of its time to that of ``to`` that a way should have.
-    images
-        How many images a run goes through, where a rate means something.
-    """
-
-    section: str
-    case: str
-    seconds: pd.DataFrame
-    to: str
-    goals: Mapping[str, float] = field(default_factory=dict)
-    images: int | None = None
-
-    def rows(self) -> pd.DataFrame:
-        """Return one row a way, with its ratio and, where there is one, its goal."""
-        rows = ratios(self.seconds, self.to)
-        rows.insert(0, "section", self.section)
-        rows.insert(1, "case", self.case)
-        rows.insert(3, "to", self.to)
-        if self.images is not None:
-            rows["images_per_second"] = self.images / rows["seconds"]
-        rows["goal"] = rows["way"].map(self.goals).astype(float)
-        rows["reached"] = [
-            _reached(row["ratio"], row["low"], row["goal"]) for row in rows.to_dict("records")
-        ]
-        return rows
+PACKAGES = ("tensorflow", "keras", "numpy")
+"""Whose versions a measurement holds for."""
 
 
-def _reached(ratio: float, low: float, goal: float) -> str:
-    if np.isnan(goal):
-        return ""
-    return "yes" if ratio <= goal else "within the spread" if low <= goal else "no"
+class Seconds(NamedTuple):
+    """Of the clock and of the processors: one row a round, one column a way to do the same."""
+
+    wall: pd.DataFrame
+    cpu: pd.DataFrame
+
+    def __truediv__(self, count: int) -> "Seconds":
+        """Return the seconds of one of so many repetitions."""
+        return Seconds(self.wall / count, self.cpu / count)
+
+
+def _cpu_of_children() -> float:
+    children = psutil.Process().children(recursive=True)
+    return float(sum(sum(child.cpu_times()[:2]) for child in children))
 
 
 def in_turn(
-    ways: Mapping[str, Callable[[], object]],
+    functions: Mapping[str, Callable[[], object]],
     rounds: int,
     before: Callable[[], object] = lambda: None,
-) -> pd.DataFrame:
+) -> Seconds:
     """Time some functions in turn, each after a first run that is not timed.
 
     Parameters
     ----------
-    ways
-        Functions by name.
+    functions
+        By name.
     rounds
         How often each one is timed. Every round begins with another one.
     before
-        Is run before each timing and not timed: it undoes what one way leaves to the next.
+        Is run before each timing and not timed: it undoes what one leaves to the next.
 
     Returns
     -------
-    pandas.DataFrame
-        Seconds, one row a round, one column a way.
+    Seconds
+        The CPU time is that of this process, all its threads, and the processes it started.
     """
-    for run in ways.values():
+    for run in functions.values():
         run()
-    seconds: list[dict[str, float]] = []
-    names = list(ways)
+    wall: list[dict[str, float]] = []
+    cpu: list[dict[str, float]] = []
+    names = list(functions)
     for number in range(rounds):
         first = number % len(names)
-        timed = {}
+        wall.append({})
+        cpu.append({})
         for name in names[first:] + names[:first]:
             before()
-            started = time.perf_counter()
-            ways[name]()
-            timed[name] = time.perf_counter() - started
-        seconds.append(timed)
-    return pd.DataFrame(seconds, columns=names)
+            of_children = _cpu_of_children()
+            spent, started = time.process_time(), time.perf_counter()
+            functions[name]()
+            wall[-1][name] = time.perf_counter() - started
+            spent = time.process_time() - spent
+            cpu[-1][name] = spent + _cpu_of_children() - of_children
+    return Seconds(pd.DataFrame(wall, columns=names), pd.DataFrame(cpu, columns=names))
 
 
-def ratios(seconds: pd.DataFrame, to: str) -> pd.DataFrame:
+def ratios(seconds: Seconds, to: str) -> pd.DataFrame:
     """Return how long each way takes compared with one of them.
 
     Parameters
@@ -120,34 +95,57 @@ def ratios(seconds: pd.DataFrame, to: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``way``; ``seconds``, the median; ``ratio``, the median over the rounds of the ratio
-        within a round; ``low`` and ``high``, its quartiles.
+        ``way`` and ``to``; ``seconds``, the median; ``ratio``, the median over the rounds of the
+        ratio within a round; ``low`` and ``high``, its quartiles. The same of the CPU time:
+        ``cpu_seconds``, ``cpu_ratio``, ``cpu_low`` and ``cpu_high``.
     """
-    relative = seconds.div(seconds[to], axis=0)
-    return pd.DataFrame(
-        {
-            "way": seconds.columns,
-            "seconds": seconds.median().to_numpy(),
-            "ratio": relative.median().to_numpy(),
-            "low": relative.quantile(0.25).to_numpy(),
-            "high": relative.quantile(0.75).to_numpy(),
-        }
-    )
+    columns: dict[str, Any] = {"way": seconds.wall.columns, "to": to}
+    for prefix, times in (("", seconds.wall), ("cpu_", seconds.cpu)):
+        relative = times.div(times[to], axis=0)
+        columns[f"{prefix}seconds"] = times.median().to_numpy()
+        columns[f"{prefix}ratio"] = relative.median().to_numpy()
+        columns[f"{prefix}low"] = relative.quantile(0.25).to_numpy()
+        columns[f"{prefix}high"] = relative.quantile(0.75).to_numpy()
+    return pd.DataFrame(columns)
+
+
+def compared(
+    section: str,
+    case: str,
+    seconds: Seconds,
+    to: str,
+    goals: Mapping[str, float] | None = None,
+    images: int | None = None,
+) -> pd.DataFrame:
+    """Return the rows of the record for some ways to do the same.
+
+    Parameters
+    ----------
+    section, case
+        What is done.
+    seconds, to
+        As for :func:`ratios`.
+    goals
+        Largest ratio of its CPU time to that of ``to`` that a way should have.
+    images
+        How many images a run goes through, where a rate means something.
+    """
+    rows = ratios(seconds, to)
+    rows.insert(0, "section", section)
+    rows.insert(1, "case", case)
+    if images is not None:
+        rows["images_per_second"] = images / rows["seconds"]
+    goal = rows["way"].map(goals or {}).astype(float)
+    reached = np.where(rows["cpu_ratio"] <= goal, "yes", "no")
+    return rows.assign(goal=goal, reached=np.where(goal.isna(), "", reached))
 
 
 def in_words(rows: pd.DataFrame) -> str:
     """Return the rows of a comparison as lines for a terminal."""
-    first = rows.iloc[0]
-    lines = [f"\n{first['section']}: {first['case']}, time relative to {first['to']}"]
-    for row in rows.to_dict("records"):
-        line = f"{row['way']:>40}  {row['ratio']:5.2f}  ({row['low']:.2f} to {row['high']:.2f})"
-        line += f"  {1000 * row['seconds']:9.1f} ms"
-        if "images_per_second" in row:
-            line += f"  {row['images_per_second']:9.0f} images/s"
-        if row["reached"]:
-            line += f"   goal at most {row['goal']:g}: {row['reached']}"
-        lines.append(line)
-    return "\n".join(lines)
+    section, case, to = rows.loc[rows.index[0], ["section", "case", "to"]]
+    shown = rows.drop(columns=["section", "case", "to"]).set_index("way")
+    lines = shown.to_string(float_format="{:.4g}".format, na_rep="")
+    return f"\n{section}: {case}, relative to {to}\n{lines}"
 
 
 def _set(environment: dict[str, str]) -> None:
@@ -163,24 +161,17 @@ def fresh_process(**environment: str) -> ProcessPoolExecutor:
 
 def machine() -> dict[str, Any]:
     """Describe the machine and what runs on it."""
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "packages": {name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
-        "threads": {
-            name: int(os.environ.get(f"TF_NUM_{name.upper()}_THREADS", 0)) or "default"
-            for name in ("intraop", "interop")
-        },
-        "load": round(os.getloadavg()[0], 2),
-        "date": datetime.now(UTC).isoformat(timespec="minutes"),
-    }
-
-
-def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    return {
+        "processor": (names or [platform.processor()])[0],
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "default"),
+        "load": round(os.getloadavg()[0], 2),
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+    }

@@ -45,6 +45,7 @@ class Facts:
 
     def __init__(self) -> None:
         self.numbers: dict[str, float] = {}
+        self.texts: dict[str, str] = {}
         self.statements: list[str] = []
 
     def number(self, name: str, value: float) -> float:
@@ -70,7 +71,7 @@ class Facts:
         number = float(value)
         if not abs(number) < float("inf"):
             raise FactError(f"{name}: the record gives {number}, which no sentence can quote")
-        if name in self.numbers:
+        if name in self.numbers or name in self.texts:
             raise FactError(f"{name} names two numbers")
         self.numbers[name] = number
         glue(name, number, display=False)
@@ -80,6 +81,13 @@ class Facts:
         """Name an estimate for the text, and its bounds: ``NAME``, ``NAME-low``, ``NAME-high``."""
         for suffix, value in zip(("", "-low", "-high"), interval, strict=False):
             self.number(name + suffix, value)
+
+    def text(self, name: str, value: str) -> None:
+        """Name what is no number, as the machine that a time was measured on."""
+        if name in self.numbers or name in self.texts:
+            raise FactError(f"{name} names two things")
+        self.texts[name] = value
+        glue(name, value, display=False)
 
     def states(self, statement: str, holds: object) -> None:
         """Bind a statement of the text to the record.
@@ -103,18 +111,17 @@ class Facts:
             )
         self.statements.append(statement)
 
-    def interval(self, name: str, found: Interval) -> None:
-        """Name an estimate, and its bounds as ``NAME-low`` and ``NAME-high``."""
-        for end, value in (("", found.estimate), ("-low", found.low), ("-high", found.high)):
-            self.number(name + end, value)
-
     def __repr__(self) -> str:
         """Return numbers and statements, one a line."""
         numbers = [f"{name} = {number:.6g}" for name, number in self.numbers.items()]
-        return "\n".join([*numbers, *(f"holds: {statement}" for statement in self.statements)])
+        texts = [f"{name} = {text}" for name, text in self.texts.items()]
+        return "\n".join(
+            [*numbers, *texts, *(f"holds: {statement}" for statement in self.statements)]
+        )
 
     def _repr_html_(self) -> str:
         rows = [(name, f"{number:.6g}") for name, number in self.numbers.items()]
+        rows += self.texts.items()
         rows += [(statement, "holds") for statement in self.statements]
         body = "".join(f"<tr><td>{escape(a)}</td><td>{escape(b)}</td></tr>" for a, b in rows)
         return (

@@ -22,6 +22,9 @@ from lib.compute import cache, provenance
 FULL_SCALE = provenance.PACKAGE.parent / "book" / "results"
 """Where the results of the full-scale run are kept."""
 
+BENCHMARK = FULL_SCALE / "bench.json"
+"""What ``make bench`` recorded."""
+
 # Table 1 and Figures 1 and 7 draw the models and hold no measurement.
 _MEASURED = [f"table_{n:02d}" for n in range(2, 13)] + [f"figure_{n:02d}" for n in range(2, 7)]
 
@@ -188,9 +191,17 @@ def full_scale(name: str) -> pd.DataFrame | None:
     Parameters
     ----------
     name
-        As given to :func:`save`.
+        As given to :func:`save`; ``bench`` for the times that ``make bench`` recorded.
     """
+    if name == BENCHMARK.stem and BENCHMARK.is_file():
+        return pd.DataFrame(benchmark()["rows"])
     return _read(FULL_SCALE / f"{name}.csv")
+
+
+def benchmark() -> dict[str, Any]:
+    """Return what ``make bench`` recorded: ``machine``, ``scale``, ``rows`` and ``counts``."""
+    recorded: dict[str, Any] = json.loads(BENCHMARK.read_text(encoding="utf-8"))
+    return recorded
 
 
 def this_run(name: str) -> pd.DataFrame | None:

@@ -178,9 +178,12 @@ def list_(book: Book, chapters: tuple[str, ...]) -> None:
 def bench(sections: tuple[str, ...], rounds: int | None, quick: bool, output: Path | None) -> None:
     """Time SECTIONS (default: all), what is compared in turn, and write down the ratios.
 
-    The ratios are medians over rounds, with quartiles, and stand beside their goals. Leave
-    the machine alone meanwhile: it takes some minutes.
+    The ratios, of CPU time and of time, are medians over rounds, with quartiles, and stand beside
+    their goals. What is compared runs on one thread unless TF_NUM_INTRAOP_THREADS says more.
+    Leave the machine alone meanwhile: it takes some minutes.
     """
+    for kind in ("INTRAOP", "INTEROP"):  # so that CPU time and time agree on an idle machine
+        os.environ.setdefault(f"TF_NUM_{kind}_THREADS", "1")
     from lib.bench import suite as benchmark  # TensorFlow takes seconds to import
 
     unknown = [name for name in sections if name not in benchmark.SECTIONS]
