@@ -40,8 +40,10 @@ def _rule(name: str) -> Rule:
 
 def _read() -> Iterator[Claim]:
     rows = pd.read_csv(Path(__file__).with_name("claims.csv"), dtype=str, keep_default_na=False)
-    for name, *text, adaptive in rows.itertuples(index=False, name=None):
-        yield Claim(name, *text, _rule(name), _rule(adaptive) if adaptive else None)
+    for text in rows.to_numpy().tolist():
+        name, part, statement, section, question, evidence, adaptive = text
+        rules = _rule(name), _rule(adaptive) if adaptive else None
+        yield Claim(name, part, statement, section, question, evidence, *rules)
 
 
 ALL = {claim.name: claim for claim in _read()}

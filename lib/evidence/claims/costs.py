@@ -39,22 +39,22 @@ def computationally_light(run: Recorded) -> Iterator[Part]:
     """
     steps = run.rows("step_time")
     time = "cpu_" if "cpu_ratio" in steps else ""
-    for row in _named(steps).to_dict("records"):
+    for row in named(steps).to_dict("records"):
         found = Interval(*(row[time + name] for name in ("ratio", "low", "high")))
         yield _part(f"step, {row['model']}", row["way"], found)
     rows = run.rows("cost_total")
-    rows = _named(rows if "epochs" in rows else rows.assign(epochs="as needed"), WHOLE.values())
+    rows = named(rows if "epochs" in rows else rows.assign(epochs="as needed"), WHOLE.values())
     bills = rows.pivot_table("seconds", ["attack", "epochs"], "way", aggfunc="sum")
     for way in bills.columns.intersection([*WHOLE]):
         if WHOLE[way] in bills:
             ratios = (bills[way] / bills[WHOLE[way]]).dropna()
-            for attack, found in ratios.groupby("attack"):
-                needed = found.xs("as needed", level="epochs").item()
-                bill = Interval(needed, found.min(), found.max())
+            for attack, of_attack in ratios.groupby("attack"):
+                needed = float(of_attack.xs("as needed", level="epochs").item())
+                bill = Interval(needed, float(of_attack.min()), float(of_attack.max()))
                 yield _part(f"bill, {ATTACKS[str(attack)]}", way, bill)
 
 
-def _named(rows: pd.DataFrame, others: Iterable[str] = ()) -> pd.DataFrame:
+def named(rows: pd.DataFrame, others: Iterable[str] = ()) -> pd.DataFrame:
     """Return the ways that are judged; an older record's parallel layers restore the order."""
     if "gathered" not in set(rows["way"]):
         rows = rows.replace({"way": {"parallel": "gathered"}})

@@ -26,7 +26,8 @@ def _pairs(
 
 def _both(run: Recorded, kind: str, test: str) -> tuple[arms.Arms, arms.Arms]:
     """Return the accuracies of the whole network and of the split one."""
-    return tuple(arms.defended(run, whole=w, kind=kind, test=test) for w in SPLIT)
+    whole, split = (arms.defended(run, whole=w, kind=kind, test=test) for w in SPLIT)
+    return whole, split
 
 
 def static_images_are_learned(run: Recorded) -> Iterator[Part]:

@@ -7,6 +7,7 @@ as the page shows it.
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from enum import StrEnum
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -112,6 +113,14 @@ def shares(rows: pd.DataFrame, column: str = "value") -> Shares:
     return Shares(rows.groupby("seed")[column].mean(), int(rows["images"].min()))
 
 
+def _with_images(rows: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Return the rows of a record of accuracies with the images that they rest on."""
+    if rows is not None and "images" not in rows and "value" in rows:
+        with suppress(ValueError):  # not accuracies, or not these alone
+            return rows.assign(images=fewest_images(rows["value"]))
+    return rows
+
+
 def fewest_images(accuracies: ArrayLike) -> int:
     """Return the fewest images of which recorded accuracies can be counts.
 
@@ -124,6 +133,8 @@ def fewest_images(accuracies: ArrayLike) -> int:
         If no number up to 60,000 fits.
     """
     values, counts = np.unique(np.asarray(accuracies, float)), np.arange(1, 60_001)
+    if values.min() < 0 or values.max() > 1:
+        raise ValueError("accuracies are shares, 0 to 1")
     found = np.multiply.outer(values, counts)
     fits = (np.abs(found - np.round(found)) <= 1e-9 + 1e-6 * found).all(axis=0)
     if not fits.any():
@@ -146,16 +157,13 @@ class Recorded:
     """
 
     def __init__(self, find: Callable[[str], pd.DataFrame | None], margin: float = MARGIN) -> None:
-        self.find, self.margin = find, margin
+        self.find, self.margin = cache(lambda name: _with_images(find(name))), margin
 
     def rows(self, name: str, **where: object) -> pd.DataFrame:
         """Return the rows of a record with the given entries; none is a LookupError."""
         rows = self.find(name)
         if rows is None:
             raise LookupError(name)
-        if "images" not in rows and "value" in rows and rows["value"].between(0, 1).all():
-            with suppress(ValueError):  # not accuracies, or not these alone
-                rows = rows.assign(images=fewest_images(rows["value"]))
         for column, wanted in where.items():
             rows = rows[rows[column] == wanted]
         if rows.empty:
@@ -231,6 +239,7 @@ def times(found: Interval, digits: int = 1) -> str:
     return estimate if pd.isna(found.low) else f"{estimate} ({low} to {high})"
 
 
+@cache
 def judge(rule: Rule, run: Recorded) -> Verdict:
     """Return the verdict of a rule; that there is no record where the run lacks the rows."""
     try:
