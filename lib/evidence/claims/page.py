@@ -8,22 +8,26 @@ import pandas as pd
 import yaml
 from IPython.display import HTML
 from pandas.io.formats.style import Styler
+from pandas.io.formats.style_render import CSSDict
 
 from lib.compute import provenance
 from lib.evidence import claims, paper, records, tables
-from lib.evidence.claims.judging import ABSENT, Recorded, Rule, Verdict, judge
+from lib.evidence.claims.judging import ABSENT, Answer, Recorded, Rule, Verdict, judge
 
 COLUMNS = {"as_measured": "As the paper measures it", "adaptive": "Attackers who adapt"}
 PARTS = {
-    "what": "what is compared",
+    "answer": "",
+    "what": "compared",
     "found": "found",
     "beside": "beside",
-    "points": "difference in points (95 %)",
-    "errors": "times the errors (95 %)",
+    "points": "points (95%)",
+    "errors": "times the errors (95%)",
     "shows": "shows",
-    "answer": "answer",
 }
 """Headings of the columns of evidence."""
+
+ANSWERS = dict(zip(Answer, ["✓", "◐", "✗", "?", "·"], strict=True))
+"""How a part's answer is marked."""
 
 Runs = dict[str, Recorded]
 """Of whom a page speaks, by a name; the first that has a record decides."""
@@ -54,7 +58,7 @@ def overview(of: Runs) -> Styler:
             for kind, heading in COLUMNS.items()
         }
         rows.append({"Part": claim.part, "Claim": link, **verdicts})
-    return tables.show(pd.DataFrame(rows).drop(columns="Part").fillna(""))
+    return _wrapped(pd.DataFrame(rows).drop(columns="Part").fillna(""))
 
 
 def counted(of: Runs) -> Styler:
@@ -111,9 +115,19 @@ def _shown(heading: str, rule: Rule, of: Runs) -> str:
 
 def parts(verdict: Verdict) -> Styler:
     """Return the table of what a verdict rests on, without the columns that have no entry."""
-    rows = pd.DataFrame(verdict.parts).astype(str)
-    filled = rows.loc[:, (rows != "").any()]
-    return tables.show(filled[[name for name in PARTS if name in filled]].rename(columns=PARTS))
+    rows = pd.DataFrame(verdict.parts)
+    rows["answer"] = rows["answer"].map(ANSWERS)
+    filled = [name for name in PARTS if (rows[name] != "").any()]
+    return _wrapped(rows[filled].rename(columns=PARTS))
+
+
+def _wrapped(rows: pd.DataFrame) -> Styler:
+    """Return a table of words, whose lines may break."""
+    breaks: CSSDict = {
+        "selector": "td",
+        "props": [("white-space", "normal"), ("font-size", "0.85em")],
+    }
+    return tables.show(rows).set_table_styles([breaks], overwrite=False)
 
 
 DRAWN = {"table_01", "figure_01", "figure_07"}
@@ -140,7 +154,7 @@ def counterparts() -> Styler:
             link = f'<a href="{chapter}.html">chapter {int(chapter[:2])}</a>'
             rows.append((f"{kind.title()} {int(number)}", shows, link, _state(name)))
     columns = ["In the paper", "What it shows", "Counterpart", "Full scale"]
-    return tables.show(pd.DataFrame(rows, columns=columns))
+    return _wrapped(pd.DataFrame(rows, columns=columns))
 
 
 def _state(name: str) -> str:
