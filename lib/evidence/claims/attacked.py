@@ -43,8 +43,10 @@ def no_overfitting(run: Recorded) -> Iterator[Part]:
     lowest = f"lowest {loss.min():.4f}, epoch {loss.idxmin()} of {loss.index.max()}"
     yield fact("validation loss at the end", f"{loss.iloc[-1]:.4f}", late, lowest)
     reads = curves[curves["quantity"] == "accuracy"]
-    images = fewest_images(reads.loc[reads["part"] == "validation", "value"])
-    at_end = reads[reads["epoch"] == reads["epoch"].max()].assign(images=images).groupby("part")
+    if "images" not in reads:
+        images = fewest_images(reads.loc[reads["part"] == "validation", "value"])
+        reads = reads.assign(images=images)
+    at_end = reads[reads["epoch"] == reads["epoch"].max()].groupby("part")
     unseen, seen = (shares(at_end.get_group(part)) for part in ("validation", "training"))
     yield run.compare("validation and training images at the end", unseen, seen, ask.as_good)
 

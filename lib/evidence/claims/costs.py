@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import pandas as pd
 
@@ -37,14 +37,16 @@ def computationally_light(run: Recorded) -> Iterator[Part]:
     many for both arms: where these disagree it is open. Layers that restore the order of the
     channels are only shown, as the paper's method does not need that.
     """
-    steps = run.rows("step_time")
+    steps = named(run.rows("step_time"))
     time = "cpu_" if "cpu_ratio" in steps else ""
-    for row in named(steps).to_dict("records"):
+    for row in steps[steps["way"].isin([*NAMES])].to_dict("records"):
         found = Interval(*(row[time + name] for name in ("ratio", "low", "high")))
         yield _part(f"step, {row['model']}", row["way"], found)
     rows = run.rows("cost_total")
-    rows = named(rows if "epochs" in rows else rows.assign(epochs="as needed"), WHOLE.values())
-    bills = rows.pivot_table("seconds", ["attack", "epochs"], "way", aggfunc="sum")
+    rows = rows if "epochs" in rows else rows.assign(epochs="as needed")
+    bills = named(rows, like=steps).pivot_table(
+        "seconds", ["attack", "epochs"], "way", aggfunc="sum"
+    )
     for way in bills.columns.intersection([*WHOLE]):
         if WHOLE[way] in bills:
             ratios = (bills[way] / bills[WHOLE[way]]).dropna()
@@ -54,11 +56,14 @@ def computationally_light(run: Recorded) -> Iterator[Part]:
                 yield _part(f"bill, {ATTACKS[str(attack)]}", way, bill)
 
 
-def named(rows: pd.DataFrame, others: Iterable[str] = ()) -> pd.DataFrame:
-    """Return the ways that are judged; an older record's parallel layers restore the order."""
-    if "gathered" not in set(rows["way"]):
-        rows = rows.replace({"way": {"parallel": "gathered"}})
-    return rows[rows["way"].isin([*NAMES, *others])]
+def named(rows: pd.DataFrame, like: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return times with the names of today.
+
+    In a record of steps without ``gathered`` layers, the parallel ones restored the order.
+    ``like`` gives the record of steps to which a bill belongs.
+    """
+    known = "gathered" in set(rows["way"]) if like is None else "parallel" in set(like["way"])
+    return rows if known else rows.replace({"way": {"parallel": "gathered"}})
 
 
 def _part(what: str, way: str, found: Interval) -> Part:

@@ -136,7 +136,7 @@ def fewest_images(accuracies: ArrayLike) -> int:
     if values.min() < 0 or values.max() > 1:
         raise ValueError("accuracies are shares, 0 to 1")
     found = np.multiply.outer(values, counts)
-    fits = (np.abs(found - np.round(found)) <= 1e-9 + 1e-6 * found).all(axis=0)
+    fits = (np.abs(found - np.round(found)) <= 1e-9 + 5e-7 * counts).all(axis=0)
     if not fits.any():
         raise ValueError("these accuracies are no counts of up to 60,000 images")
     return int(counts[fits.argmax()])
