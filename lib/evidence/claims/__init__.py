@@ -52,12 +52,7 @@ ALL = {claim.name: claim for claim in _read()}
 
 def full_scale(margin: float = MARGIN) -> Recorded:
     """Return what the full-scale run recorded; times are those of ``make bench``."""
-
-    def find(name: str) -> pd.DataFrame | None:
-        timed = costs.from_bench(name)
-        return records.full_scale(name) if timed is None else timed
-
-    return Recorded(find, margin)
+    return Recorded(costs.full_scale, margin)
 
 
 def this_run(margin: float = MARGIN) -> Recorded:
