@@ -1,13 +1,31 @@
 """The arms that rules compare: networks before and after a defence, and under attack."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import pandas as pd
 
 from lib.evidence import intervals, runs, tables
-from lib.evidence.claims.judging import Answer, Part, Question, Recorded, Shares, shares
+from lib.evidence.claims.judging import Answer, Part, Question, Recorded, Shares, Wanted, shares
 from lib.evidence.intervals import Interval
+
+
+class Network(NamedTuple):
+    """A network of a ladder: its shape, what it was trained against, which filters trained."""
+
+    model: str
+    defence: str
+    fraction: float
+
+    def __str__(self) -> str:
+        """Return its name."""
+        return f"{self.model}, {ATTACKS[self.defence]}, {self.fraction:.0%} of the filters"
+
+    @property
+    def before(self) -> "Network":
+        """The network without a defence."""
+        return Network(self.model, "none", 1.0)
+
 
 Arms = dict[tuple[str, str], Shares]
 """Accuracies by model and attack."""
@@ -29,17 +47,12 @@ def by_cell(rows: pd.DataFrame) -> Arms:
 
 def undefended(run: Recorded, test: str) -> Arms:
     """Return the accuracies before any defence, over the seeds on record."""
-
-    def of_table(number: int) -> pd.DataFrame:
-        return run.rows(f"table_{number:02d}", training="none", test=test)
-
-    def of_controls(attack: str) -> pd.DataFrame:
-        return run.rows("controls", arm="undefended", test=test).assign(attack=attack)
-
-    frames = [partial(of_table, 6), partial(of_table, 7), partial(of_controls, "pgd")]
-    if test == "clean":  # static images of chapter 8 are PGD's
-        frames.append(partial(of_controls, "fgsm"))
-    return by_cell(run.first_of(*frames))
+    tables: list[Wanted] = [
+        (f"table_{n}", {"training": "none", "test": test}, {}) for n in ("06", "07")
+    ]
+    attacks = ATTACKS if test == "clean" else ["pgd"]  # of chapter 8's static images
+    where = {"arm": "undefended", "test": test}
+    return by_cell(run.first_of(*tables, *(("controls", where, {"attack": a}) for a in attacks)))
 
 
 def defended(run: Recorded, *, whole: bool, kind: str, test: str) -> Arms:
@@ -47,20 +60,14 @@ def defended(run: Recorded, *, whole: bool, kind: str, test: str) -> Arms:
 
     Tables 10 and 11 have more seeds of the base network of Tables 6 to 9.
     """
-    where = {"training": kind, "test": test}
-    fraction = 1.0 if whole else TENTH
-
-    def of_table(number: int) -> pd.DataFrame:
-        return run.rows(f"table_{number:02d}", **where)
-
-    def of_fractions(number: int) -> pd.DataFrame:
-        rows = run.rows(f"table_{number}", fraction=fraction, **where)
-        return rows.assign(model="base", attack="fgsm" if number == 10 else "pgd")
-
-    frames: list[Callable[[], pd.DataFrame]]
-    frames = [partial(of_table, number) for number in ((6, 7) if whole else (8, 9))]
-    frames += [partial(of_fractions, number) for number in (10, 11)]
-    return by_cell(run.first_of(*frames))
+    where: dict[str, object] = {"training": kind, "test": test}
+    tables: list[Wanted] = [
+        (f"table_{n}", where, {}) for n in (("06", "07") if whole else ("08", "09"))
+    ]
+    where = where | {"fraction": 1.0 if whole else TENTH}
+    names = {"table_10": "fgsm", "table_11": "pgd"}.items()
+    more = [(name, where, {"model": "base", "attack": attack}) for name, attack in names]
+    return by_cell(run.first_of(*tables, *more))
 
 
 def by_fraction(run: Recorded, attack: str, kind: str, test: str) -> dict[float, Shares]:
@@ -82,20 +89,29 @@ def contrasts(run: Recorded, question: Question, *others: str) -> Iterator[Part]
             if row["test"] not in ("fresh PGD", "worst case", "small radius"):
                 continue
             what = f"{row['test']}, dominant filters and {other}"
-            found, beside = (tables.percent(x) for x in (row["arm_value"], row["other_value"]))
-            none = row["undefended_value"]
-            left = max(row["arm_value"], row["other_value"])
-            if left <= FLOOR:
-                yield Part(what, found, Answer.OPEN, "nobody is left to compare", beside)
-            elif left < none:
-                worse = f"both worse than no defence ({tables.percent(none)})"
-                yield Part(what, found, Answer.OPEN, worse, beside)
-            else:
-                apart = Interval(row["difference"], row["low"], row["high"])
-                apart = intervals.wider(apart, _over_networks(run, row["test"], other))
-                shown = intervals.verdict(apart, run.margin)
-                points = tables.with_interval(apart, difference=True)
-                yield Part(what, found, question(apart, run.margin), shown, beside, points)
+            apart = Interval(row["difference"], row["low"], row["high"])
+            apart = intervals.wider(apart, _over_networks(run, row["test"], other))
+            part = Part(
+                what,
+                tables.percent(row["arm_value"]),
+                question(apart, run.margin),
+                intervals.verdict(apart, run.margin),
+                tables.percent(row["other_value"]),
+                tables.with_interval(apart, difference=True),
+            )
+            values = row["arm_value"], row["other_value"], row["undefended_value"]
+            yield unless_fallen(part, *values)
+
+
+def unless_fallen(part: Part, ours: float, others: float, undefended: float) -> Part:
+    """Leave a comparison open where nobody is left, or both are worse than no defence."""
+    if max(ours, others) <= FLOOR:
+        why = "nobody is left to compare"
+    elif max(ours, others) < undefended:
+        why = f"both worse than no defence ({tables.percent(undefended)})"
+    else:
+        return part
+    return Part(part.what, part.found, Answer.OPEN, why, part.beside)
 
 
 def _over_networks(run: Recorded, test: str, other: str) -> Interval:
@@ -108,8 +124,8 @@ def _over_networks(run: Recorded, test: str, other: str) -> Interval:
     return intervals.over_seeds((values["dominant filters"] - values[other]).dropna())
 
 
-def climbed(run: Recorded, column: str = "worst case", **where: object) -> dict[str, Shares]:
-    """Return what networks of chapter 7's ladders withstand, by a name for the network.
+def climbed(run: Recorded, column: str = "worst case", **where: object) -> dict[Network, Shares]:
+    """Return what networks of chapter 7's ladders withstand.
 
     Parameters
     ----------
@@ -120,17 +136,10 @@ def climbed(run: Recorded, column: str = "worst case", **where: object) -> dict[
     **where
         Which rows, as ``defence="pgd"``.
     """
-    rows = run.rows("ladder", **where)
+    networks = run.rows("ladder", **where).groupby([*Network._fields], sort=False)
     return {
-        name: shares(network.groupby("seed", as_index=False).min(numeric_only=True), column)
-        for (model, defence, fraction), network in rows.groupby(
-            ["model", "defence", "fraction"], sort=False
+        Network(str(model), str(defence), float(str(fraction))): shares(
+            rows.groupby("seed", as_index=False).min(), column
         )
-        for name in [_named(str(model), str(defence), float(str(fraction)))]
+        for (model, defence, fraction), rows in networks
     }
-
-
-def _named(model: str, defence: str, fraction: float) -> str:
-    if defence == "none":
-        return f"{model}, undefended"
-    return f"{model}, {ATTACKS[defence]}, {fraction:.0%} of the filters"

@@ -21,10 +21,8 @@ def clean_accuracy(run: Recorded) -> Iterator[Part]:
 
     And that it does not begin more than the margin below it.
     """
-    ours = run.first_of(
-        lambda: run.rows("clean_accuracy", model="base"),
-        lambda: run.rows("controls", arm="undefended", test="clean", model="base"),
-    )
+    where = {"arm": "undefended", "test": "clean", "model": "base"}
+    ours = run.first_of(("clean_accuracy", {"model": "base"}, {}), ("controls", where, {}))
     theirs = published["base clean accuracy"]
     yield run.reaches("base, clean test images", shares(ours), theirs, ask.as_good)
 

@@ -33,21 +33,20 @@ def _both(run: Recorded, kind: str, test: str) -> tuple[arms.Arms, arms.Arms]:
 def static_images_are_learned(run: Recorded) -> Iterator[Part]:
     """Require that every network trained on the mixture reads 98% of static images, or near.
 
-    Near is at most the margin ask.below, by its interval.
+    Near is at most the margin below, by its interval.
     """
     for whole, name in SPLIT.items():
-        for (model, attack), ours in arms.defended(
-            run, whole=whole, kind="mixed", test="static"
-        ).items():
+        after = arms.defended(run, whole=whole, kind="mixed", test="static")
+        for (model, attack), ours in after.items():
             what = f"{name} network: {model}, {ATTACKS[attack]}"
             yield run.reaches(what, ours, ENOUGH, ask.little_worse)
 
 
 def fresh_images_too(run: Recorded) -> Iterator[Part]:
     """Require the same of what defended networks read under every attack of chapter 7."""
-    for name, worst in arms.climbed(run).items():
-        if "undefended" not in name:
-            yield run.reaches(f"worst case: {name}", worst, ENOUGH, ask.little_worse)
+    for network, worst in arms.climbed(run).items():
+        if network != network.before:
+            yield run.reaches(f"worst case: {network}", worst, ENOUGH, ask.little_worse)
 
 
 def better_than_no_defence(run: Recorded) -> Iterator[Part]:
@@ -83,14 +82,9 @@ def mixing_brings_back(run: Recorded) -> Iterator[Part]:
     """Require that clean accuracy falls by more than the margin alone, and by no more mixed."""
     before = arms.undefended(run, "clean")
     for whole, name in SPLIT.items():
-        alone, mixed = (
-            arms.defended(run, whole=whole, kind=kind, test="clean")
-            for kind in ("adversarial", "mixed")
-        )
+        mixed, alone = (arms.defended(run, whole=whole, kind=k, test="clean") for k in KINDS)
         at_first = {cell: before[cell] for cell in alone}
-        yield from _pairs(
-            run, f"{name} network, before and after alone", at_first, alone, ask.better
-        )
+        yield from _pairs(run, f"{name} network, before and alone", at_first, alone, ask.better)
         yield from _pairs(run, f"{name} network, mixed and before", mixed, before, ask.little_worse)
 
 
@@ -114,9 +108,7 @@ def split_does_as_well(run: Recorded) -> Iterator[Part]:
     """
     for kind, images in KINDS.items():
         for test in ("clean", "static"):
-            whole, split = (
-                arms.defended(run, whole=w, kind=kind, test=test) for w in (True, False)
-            )
+            whole, split = _both(run, kind, test)
             yield from _pairs(run, f"{images}, {test}, split and whole", split, whole, ask.as_good)
 
 
@@ -192,7 +184,7 @@ def consistent_over_radii(run: Recorded) -> Iterator[Part]:
 
 
 def radii_against_all(run: Recorded) -> Iterator[Part]:
-    """Nothing on record bears on it: networks trained at other radii met static images alone."""
+    """Leave it open: networks trained at other radii met static images alone."""
     yield Part("networks trained at other radii", "static images alone", Answer.OPEN)
 
 
@@ -217,10 +209,8 @@ def half_of_dense_is_spared(run: Recorded) -> Iterator[Part]:
     half = published["dense share that needs no training"]
     for share, rows in run.rows("table_12", model="dense").groupby("fraction"):
         if share in {TENTH, *paper.table(12)["fraction"]}:
-            frozen = rows["value"].mean()
-            part = fact(
-                f"frozen if {share:.0%} train", f"{frozen:.1%}", frozen > half, f"{half:.0%}"
-            )
+            frozen, what = rows["value"].mean(), f"frozen if {share:.0%} train"
+            part = fact(what, f"{frozen:.1%}", frozen > half, f"{half:.0%}")
             yield part if share == TENTH else part.shown()
     whole, split = _both(run, "mixed", "static")
     dense = {cell: ours for cell, ours in split.items() if cell[0] == "dense"}
@@ -229,5 +219,5 @@ def half_of_dense_is_spared(run: Recorded) -> Iterator[Part]:
 
 def dense_is_robust(run: Recorded) -> Iterator[Part]:
     """Require about 98% of the split dense network, under every attack of chapter 7."""
-    for name, worst in arms.climbed(run, model="dense", fraction=TENTH).items():
-        yield run.reaches(f"worst case: {name}", worst, ENOUGH, ask.little_worse)
+    for network, worst in arms.climbed(run, model="dense", fraction=TENTH).items():
+        yield run.reaches(f"worst case: {network}", worst, ENOUGH, ask.little_worse)

@@ -4,7 +4,7 @@ A rule takes what a run recorded and returns parts; its docstring is the sentenc
 as the page shows it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from functools import cache
@@ -142,6 +142,9 @@ def fewest_images(accuracies: ArrayLike) -> int:
     return int(counts[fits.argmax()])
 
 
+Wanted = tuple[str, Mapping[str, object], Mapping[str, str]]
+"""The name of a record, entries that its rows have to have, and columns to add."""
+
 Question = Callable[[Interval, float], Answer]
 
 
@@ -170,12 +173,14 @@ class Recorded:
             raise LookupError(f"{name}: {where}")
         return rows
 
-    def first_of(self, *frames: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    def first_of(
+        self, *wanted: tuple[str, Mapping[str, object], Mapping[str, str]]
+    ) -> pd.DataFrame:
         """Return the rows that several records have of the same networks, each seed once."""
         found = []
-        for frame in frames:
+        for name, where, columns in wanted:
             with suppress(LookupError):
-                found.append(frame())
+                found.append(self.rows(name, **where).assign(**columns))
         if not found:
             raise LookupError("none of the records")
         keys = [key for key in ("model", "attack", "seed") if all(key in rows for rows in found)]

@@ -9,9 +9,10 @@ from lib.evidence.claims.arms import KINDS
 from lib.evidence.claims.defence import ENOUGH
 from lib.evidence.claims.judging import Answer, Part, Recorded, Shares, shares
 
+UNDEFENDED = "undefended itself"
 WEAKER = {
     "noise": "plain noise",
-    "transfer": "images crafted on another, undefended network",
+    "transfer": f"images crafted on another network, {UNDEFENDED}",
     "square": "no gradients",
     "fgsm": "fresh FGSM",
 }
@@ -42,24 +43,18 @@ def weaker_attacks_afresh(run: Recorded) -> Iterator[Part]:
     open. Images crafted on a network that is defended the same way count where there are any, as
     the stronger ones.
     """
-    spread = _spread(run)
+    spread, informed = _spread(run), _informed(run)
     for rung, name in WEAKER.items():
         cells = arms.climbed(run, "accuracy", rung=rung)
-        informed = _informed(run) if rung == "transfer" else {}
         for network, ours in cells.items():
-            if ", PGD, " not in network:
-                continue
-            model = network.split(",")[0]
-            if network in informed:
-                ours, name = informed[network], "images crafted on another network, defended alike"
-            what = f"{name}: {network}, and undefended"
-            part = run.compare(what, ours, cells[f"{model}, undefended"], ask.better)
-            before = cells[f"{model}, undefended"].mean
-            if max(ours.mean, before) <= arms.FLOOR:
-                part = part._replace(shows="").left_open("nobody is left to compare")
-            elif len(ours.by_seed) < 2 and not abs(ours.mean - before) > spread:
-                part = part.left_open("no more than the spread between networks")
-            yield part
+            if network.defence == "pgd":
+                what, before = f"{name}: {network}, and undefended", cells[network.before]
+                if rung == "transfer" and network in informed:
+                    ours, what = informed[network], what.replace(UNDEFENDED, "defended alike")
+                part = run.compare(what, ours, before, ask.better)
+                if len(ours.by_seed) < 2 and not abs(ours.mean - before.mean) > spread:
+                    part = part.left_open("no more than the spread between networks")
+                yield arms.unless_fallen(part, ours.mean, before.mean, before.mean)
 
 
 def _spread(run: Recorded) -> float:
@@ -71,13 +66,13 @@ def _spread(run: Recorded) -> float:
     return float(found.max() - found.min()) if len(found) > 1 else float("inf")
 
 
-def _informed(run: Recorded) -> dict[str, Shares]:
+def _informed(run: Recorded) -> dict[arms.Network, Shares]:
+    """Return what is left of images from surrogates that are defended the same way."""
     try:
         rows = run.rows("transfer", surrogate="defended the same way")
     except LookupError:
         return {}
-    as_rung = Recorded(lambda _: rows)
-    return arms.climbed(as_rung, "accuracy")
+    return arms.climbed(Recorded(lambda _: rows), "accuracy")
 
 
 def pgd_defends_better(run: Recorded) -> Iterator[Part]:
@@ -103,20 +98,12 @@ def pgd_defends_better_against_all(run: Recorded) -> Iterator[Part]:
     Where nobody is left, or both are worse than no defence, it is open.
     """
     worst = arms.climbed(run)
-    for name, pgd in worst.items():
-        fgsm = worst.get(name.replace(", PGD, ", ", FGSM, "))
-        if fgsm is None or ", PGD, " not in name:
-            continue
-        before = worst.get(f"{name.split(',')[0]}, undefended")
-        part = run.compare(f"worst case: {name}, and FGSM", pgd, fgsm, ask.better)
-        left = max(pgd.mean, fgsm.mean)
-        if left <= arms.FLOOR:
-            part = part._replace(shows="").left_open("nobody is left to compare")
-        elif before is not None and left < before.mean:
-            part = Part(
-                part.what, part.found, Answer.OPEN, "both worse than no defence", part.beside
-            )
-        yield part
+    for network, pgd in worst.items():
+        fgsm = worst.get(network._replace(defence="fgsm"))
+        if network.defence == "pgd" and fgsm is not None:
+            before = worst[network.before].mean if network.before in worst else 0.0
+            part = run.compare(f"worst case: {network}, and FGSM", pgd, fgsm, ask.better)
+            yield arms.unless_fallen(part, pgd.mean, fgsm.mean, before)
 
 
 def fgsm_needs_more(run: Recorded) -> Iterator[Part]:
@@ -128,8 +115,8 @@ def fgsm_needs_more(run: Recorded) -> Iterator[Part]:
 
 def fgsm_falls(run: Recorded) -> Iterator[Part]:
     """Require the same of what these networks read under every attack of chapter 7."""
-    for name, worst in arms.climbed(run, defence="fgsm").items():
-        yield run.reaches(f"worst case: {name}", worst, ENOUGH, ask.better, sign=-1)
+    for network, worst in arms.climbed(run, defence="fgsm").items():
+        yield run.reaches(f"worst case: {network}", worst, ENOUGH, ask.better, sign=-1)
 
 
 def attacked_again(run: Recorded) -> Iterator[Part]:
@@ -140,6 +127,6 @@ def attacked_again(run: Recorded) -> Iterator[Part]:
 def attacked_with_all_means(run: Recorded) -> Iterator[Part]:
     """Require that fewer images withstand every attack of chapter 7 than are read static."""
     static, worst = arms.climbed(run, "accuracy", rung="static"), arms.climbed(run)
-    for name, before in static.items():
-        if "undefended" not in name:
-            yield run.compare(f"static and worst case: {name}", before, worst[name], ask.better)
+    for network, ours in static.items():
+        if network != network.before:
+            yield run.compare(f"static and worst: {network}", ours, worst[network], ask.better)
