@@ -12,7 +12,7 @@ from pandas.io.formats.style_render import CSSDict
 
 from lib.compute import provenance
 from lib.evidence import claims, paper, records, tables
-from lib.evidence.claims.judging import ABSENT, Answer, Recorded, Rule, Verdict, judge
+from lib.evidence.claims.judging import ABSENT, MARKS, Answer, Recorded, Rule, Verdict, judge
 
 COLUMNS = {"as_measured": "As the paper measures it", "adaptive": "Attackers who adapt"}
 PARTS = {
@@ -69,7 +69,8 @@ def counted(of: Runs) -> Styler:
         for found in [[decisive(getattr(claim, kind), of) for claim in claims.ALL.values()]]
     }
     counts = pd.DataFrame(verdicts).fillna(0).astype(int)
-    return tables.show(counts.sort_index().rename_axis("Verdict").reset_index())
+    order = sorted(counts.index, key=lambda text: [*MARKS.values()].index(text.strip("(")[0]))
+    return tables.show(counts.loc[order].rename_axis("Verdict").reset_index())
 
 
 def anchor(claim: claims.Claim) -> str:
