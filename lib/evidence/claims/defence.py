@@ -214,6 +214,8 @@ def half_of_dense_is_spared(run: Recorded) -> Iterator[Part]:
             yield part if share == TENTH else part.shown()
     whole, split = _both(run, "mixed", "static")
     dense = {cell: ours for cell, ours in split.items() if cell[0] == "dense"}
+    if not dense:
+        raise LookupError("the dense network's accuracy")
     yield from _pairs(run, "mixed images, static, split and whole", dense, whole, ask.as_good)
 
 
