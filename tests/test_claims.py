@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from lib.evidence import bills, claims, paper, records
+from lib.evidence import bills, claims, paper, records, tables
 from lib.evidence.claims import judging, page
 from lib.evidence.claims.judging import ABSENT, HOLDS, Answer, Recorded, Verdict
 
@@ -635,6 +635,10 @@ class TestPage:
     def test_what_this_run_recorded_decides_where_there_is_no_full_scale(self, runs):
         records.save("filter_concentration", concentration(0.9, 0.15)["filter_concentration"])
         assert "holds in part" in page.overview(page.runs(0.01)).to_html()
+
+    def test_no_number_is_a_negative_zero(self):
+        assert (tables.percent(-1e-5), tables.points(-1e-5)) == ("0.0%", "+0.0")
+        assert (tables.percent(-0.0123), tables.points(-0.0123, 2)) == ("-1.2%", "-1.23")
 
     def test_every_table_and_figure_has_its_counterpart(self):
         table = page.counterparts().data
