@@ -98,6 +98,8 @@ PLANTED: list[tuple[str, str, Change, str]] = [
     ("claims", "ladder", where("defence == 'pgd'", **{"worst case": 0.01}), "withstands every"),
     ("claims", "controls_contrasts", where(SMALL_RADIUS, high=0.1), "fewer at a smaller radius"),
     ("claims", "controls_contrasts", where(SMALL_RADIUS, p=1e-4), "undecided"),
+    ("claims", "table_05", where("epsilon == 0.3", value=0.3), "as published"),
+    ("claims", "targeted_rates", where("attack == 'fgsm'", value=0.1), "except targeted FGSM"),
 ]
 """A chapter, a record, what is wrong with it, and words of the statement that must then fail."""
 
