@@ -13,6 +13,7 @@ from lib.evidence.claims import judging, page
 from lib.evidence.claims.judging import ABSENT, HOLDS, Answer, Recorded, Verdict
 
 from .conftest import ROOT
+from .test_facts import run_facts
 
 PARTLY, NOT, UNTOLD = "holds in part", "does not hold", "cannot be told"
 IMAGES = 10_000
@@ -648,6 +649,16 @@ class TestPage:
 
 
 PARTS = list(dict.fromkeys(claim.part for claim in claims.ALL.values()))
+
+
+def test_the_introduction_quotes_numbers_that_the_page_has():
+    text = (ROOT / "book" / "intro.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"\{glue:text\}`claims\.ipynb::([\w-]+):\.\d[f%]`", text)
+    assert len(quoted) == text.count("{glue:text}") > 20
+    assert set(quoted) <= set(run_facts(ROOT / "book" / "claims.ipynb").numbers)
+    findings = text[text.index("## What this book finds") : text.index("## What this book does")]
+    prose = re.sub(r"\{\w+(:\w+)?\}`[^`]*`|^\d\.", "", findings, flags=re.M)
+    assert not re.search(r"\d", prose)  # no number is typed
 
 
 def test_the_readme_says_what_the_full_scale_says():
