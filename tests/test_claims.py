@@ -1,62 +1,45 @@
-"""Every rule of the claims page gives each verdict where it should, on planted results."""
+"""Every rule of the claims gives each verdict where it should, on planted results."""
 
 import itertools
-import json
 import re
+from collections.abc import Mapping
 
-import myst_nb
 import pandas as pd
 import pytest
+import yaml
 
-from lib.evidence import paper, records
+from lib.evidence import bills, claims, paper, records, tables
+from lib.evidence.claims import judging, page
+from lib.evidence.claims.judging import ABSENT, HOLDS, Answer, Recorded, Verdict
 
 from .conftest import ROOT
+from .test_facts import run_facts
 
-HOLDS, PARTLY, NOT = "holds", "holds in part", "does not hold"
-UNTOLD, ABSENT = "cannot be told", "has no record yet"
-NOTEBOOK = ROOT / "book" / "claims.ipynb"
+PARTLY, NOT, UNTOLD = "holds in part", "does not hold", "cannot be told"
+IMAGES = 10_000
+"""Behind each planted accuracy, so that differences of a point are beyond chance."""
 
-
-def execute(monkeypatch, folder):
-    """Run the page's cells on results in a folder; return its names and what it glues."""
-    glued = {}
-    monkeypatch.setenv("LIB_RESULTS", str(folder / "run"))
-    monkeypatch.setattr(records, "FULL_SCALE", folder / "full")
-    monkeypatch.setattr(
-        myst_nb, "glue", lambda name, shown, display=True: glued.__setitem__(name, shown)
-    )
-    names = {}
-    for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
-        if cell["cell_type"] == "code":
-            exec("".join(cell["source"]), names)
-    return names, glued
+RULES = {
+    rule.__name__: rule
+    for claim in claims.ALL.values()
+    for rule in (claim.as_measured, claim.adaptive)
+    if rule
+}
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    """Return the names that the page defines, and what it glues, where nothing is recorded."""
-    with pytest.MonkeyPatch.context() as patch:
-        return execute(patch, tmp_path_factory.mktemp("empty"))
+def judge(rule: str, planted: Mapping[str, pd.DataFrame], margin: float = 0.01) -> Verdict:
+    """Return the verdict of a rule, by its name, on planted rows."""
+    return judging.judge(RULES[rule], Recorded(planted.get, margin))
 
 
-@pytest.fixture
-def judge(page):
-    """Return a function that judges a rule, by its name, on planted rows."""
-    names, _ = page
-
-    def judged(rule, planted):
-        def find(name):
-            if name not in planted:
-                raise LookupError(name)
-            return planted[name]
-
-        return names["judged"](names[rule], find)[0]
-
-    return judged
+def says(verdict: Verdict) -> str:
+    """Return a verdict without its mark."""
+    return verdict.text.partition(" ")[2]
 
 
 def frame(columns, *rows):
-    return pd.DataFrame(rows, columns=columns.split())
+    planted = pd.DataFrame(rows, columns=columns.split())
+    return planted if "images" in planted else planted.assign(images=IMAGES)
 
 
 def curve(training, validation, loss):
@@ -66,14 +49,17 @@ def curve(training, validation, loss):
         ("validation", "accuracy"): validation,
         ("validation", "loss"): loss,
     }
-    rows = [(*part, n, x) for part, curve in parts.items() for n, x in enumerate(curve, 1)]
-    return {"figure_02": frame("part quantity epoch value", *rows)}
+    rows = [
+        (*part, n, x, "base", 0) for part, curve in parts.items() for n, x in enumerate(curve, 1)
+    ]
+    return {"figure_02": frame("part quantity epoch value model seed", *rows)}
 
 
 def sweep(fgsm, pgd):
     rows = [
-        (attack, "base", epsilon, 0, value)
+        (attack, model, epsilon, 0, value)
         for attack, curve in (("fgsm", fgsm), ("pgd", pgd))
+        for model in ("base", "dense", "shallow")
         for epsilon, value in zip((0.0, 0.1, 0.3), curve, strict=True)
     ]
     return {"figure_03": frame("attack model epsilon seed value", *rows)}
@@ -97,13 +83,21 @@ def targeted(fgsm, pgd):
 
 
 def concentration(*held):
-    rows = [(layer, 0.1, share) for layer, share in enumerate(held, 1)]
-    return {"filter_concentration": frame("layer by_chance held", *rows)}
+    rows = [
+        (layer, 0.1, share + off, seed)
+        for layer, share in enumerate(held, 1)
+        for seed, off in enumerate((-0.01, 0, 0.01))
+    ]
+    return {"filter_concentration": frame("layer by_chance held seed", *rows)}
 
 
 def overlap(*jaccard):
-    rows = [("classes", layer, index, 0.06, 0.1) for layer, index in enumerate(jaccard, 1)]
-    return {"filter_overlap": frame("comparison layer jaccard chance chance_high", *rows)}
+    rows = [("classes", layer, index, 0.06, 0.1, 0) for layer, index in enumerate(jaccard, 1)]
+    return {"filter_overlap": frame("comparison layer jaccard chance chance_high seed", *rows)}
+
+
+def clean(value, model="base"):
+    return {"clean_accuracy": frame("model seed value", (model, 0, value))}
 
 
 GOOD = {
@@ -130,6 +124,21 @@ def defence(whole=(), split=(), **of_table):
         ]
         planted[f"table_{number:02d}"] = frame("attack model training test seed value", *rows)
     return planted
+
+
+def dense(cell, value):
+    """Return Tables 6 to 9 with a cell of the dense split network changed."""
+    planted = defence()
+    for name in ("table_08", "table_09"):
+        rows = planted[name]
+        here = (rows["model"] == "dense") & (rows["training"] == cell[0])
+        rows.loc[here & (rows["test"] == cell[1]), "value"] = value
+    return planted
+
+
+def without_dense():
+    """Return Tables 6 to 9 of the base network alone."""
+    return {name: rows[rows["model"] == "base"] for name, rows in defence().items()}
 
 
 def fractions(changed=(), tenth=0.99, none=0.99):
@@ -169,31 +178,36 @@ def over_seeds(planted, spread=0.0):
     }
 
 
-def costs(steps, bills):
-    ways = ("parallel", "selective")
+def times(selective, parallel=0.9, bill=0.8, equal=None):
+    """Return the times of steps, and bills with the epochs needed and as many for both."""
+    ways = {"whole": 1.0, "parallel": parallel, "gathered": 1.9, "selective": selective}
+    steps = frame("way cpu_ratio", *ways.items()).assign(model="base")
+    steps = steps.assign(cpu_low=steps["cpu_ratio"], cpu_high=steps["cpu_ratio"])
+    totals = [
+        (attack, counted, way, part, seconds / 2)
+        for attack in ("fgsm", "pgd")
+        for counted, share in (("needed", bill), ("equal", bill if equal is None else equal))
+        for way, seconds in {
+            **{"whole": 1.0, "selective, all filters": 0.8},  # which is a faster kernel
+            **{"parallel": share, "gathered": 2.0, "mask": 1.0, "selective": 0.8 * share},
+        }.items()
+        for part in ("fine-tuning", "finding dominant filters")
+    ]
     return {
-        "step_time": frame(
-            "way ratio high", *((w, s, s) for w, s in zip(ways, steps, strict=True))
-        ),
-        "cost_total": frame(
-            "attack way seconds",
-            *(
-                (attack, way, seconds)
-                for attack in ("fgsm", "pgd")
-                for way, seconds in zip(("whole", *ways), (1.0, *bills), strict=True)
-            ),
-        ),
+        "step_time": steps,
+        "cost_total": frame("attack epochs way part seconds", *totals),
     }
 
 
-def other_radius(mixed, alone=0.99):
+def other_radius(mixed, alone=0.99, epsilon=0.1):
     rows = [
-        ("pgd", "base", 0.1, kind, test, 0, alone if kind == "adversarial" else mixed)
+        ("pgd", "base", epsilon, kind, test, 0, alone if kind == "adversarial" else mixed)
         for kind in ("mixed", "adversarial")
         for test in ("clean", "static")
     ]
     columns = "attack model epsilon training test seed value"
-    return defence() | {"other_radius": frame(columns, *rows)}
+    usual = defence(split={("adversarial", "clean"): 0.99})
+    return usual | {"other_radius": frame(columns, *rows)}
 
 
 def crossed(pgd_on_fgsm, fgsm_on_pgd, mixed=None):
@@ -222,19 +236,25 @@ def ladder(*, none=0.0, fgsm=0.0, pgd=0.0, split=None, static=0.98, rungs=()):
         given = {rung: values[defended != "none"] for rung, values in dict(rungs).items()}
         for rung, accuracy in {"static": at_first, **given, "pgd": worst}.items():
             lowest = min(accuracy, worst)
-            rows.append(("dense", defended, fraction, rung, accuracy, lowest, 1000, 0))
+            rows.append(("dense", defended, fraction, rung, accuracy, lowest, IMAGES, 0))
     columns = "model defence fraction rung accuracy value images seed"
     return {"ladder": frame(columns, *rows).rename(columns={"value": "worst case"})}
 
 
-def weaker(fgsm, noise=(0.5, 0.6), square=(0.0, 0.9), transfer=(0.0, 0.9), informed=None):
+def weaker(
+    fgsm, noise=(0.5, 0.7), square=(0.0, 0.9), transfer=(0.0, 0.9), informed=None, spread=0.1
+):
     """Return ladders with the weaker rungs, and transfers from a surrogate defended alike."""
     rungs = {"noise": noise, "transfer": transfer, "square": square, "fgsm": fgsm}
     planted = ladder(rungs=rungs)
+    apart = [("undefended", seed, 0.05 + spread * seed) for seed in (0, 1)]
+    planted["hardening_arms"] = frame("arm seed value", *apart).rename(
+        columns={"value": "under FGSM"}
+    )
     if informed is not None:
         columns = "model defence fraction surrogate accuracy images seed"
         rows = [
-            ("dense", "pgd", fraction, surrogate, value, 1000, 0)
+            ("dense", "pgd", fraction, surrogate, value, IMAGES, 0)
             for fraction in (1.0, 0.1)
             for surrogate, value in (
                 ("undefended", transfer[1]),
@@ -253,7 +273,7 @@ def alone(repairs, *, spread=0.02):
     return {"controls_contrasts": frame(columns, row)}
 
 
-def contrast(low, high, *, arm=0.8, other=0.8, undefended=0.1, others=(), name=""):
+def contrast(low, high, *, arm=0.8, other=0.8, undefended=0.1, others=()):
     """Return contrasts of chapter 8, equal in all tests; the choices in ``others`` are worse."""
     worse = dict.fromkeys(others, (0.02, 0.04))
     rows = [
@@ -267,7 +287,7 @@ def contrast(low, high, *, arm=0.8, other=0.8, undefended=0.1, others=(), name="
     columns = "test arm other low high arm_value other_value undefended_value"
     rows = frame(columns, *rows)
     rows["difference"] = (rows["low"] + rows["high"]) / 2
-    return {f"controls_contrasts{name}": rows.assign(primary=False)}
+    return {"controls_contrasts": rows.assign(primary=False)}
 
 
 SAME, MORE, LESS, WIDE = (-0.005, 0.005), (0.02, 0.04), (-0.04, -0.02), (-0.05, 0.05)
@@ -275,40 +295,52 @@ STATIC_LOW = {("mixed", "static"): 0.9}
 CLEAN_LOW = {("adversarial", "clean"): 0.5}
 NOBODY = {"arm": 0.0, "other": 0.005, "undefended": 0.0}
 HALF_NEEDED = defence() | fractions({(0, "mixed", "static"): 0.2})
+WOBBLE = 1e-4
+"""How far seeds lie apart that hardly do."""
 WORSE_THAN_NONE = {"arm": 0.376, "other": 0.14, "undefended": 0.685}
+
+
+OPEN = "holds where it could be told, {} of {} open".format
+DIFFERS = (-0.0098, -0.004)  # by less than a point
 
 CASES = [
     ("base_parameters", {"table_01": frame("layer value", ("all", 120_042))}, HOLDS),
     ("base_parameters", {"table_01": frame("layer value", ("all", 120_041))}, NOT),
-    ("clean_accuracy", {"clean_accuracy": frame("model value", ("base", 0.984))}, HOLDS),
-    ("clean_accuracy", {"clean_accuracy": frame("model value", ("base", 0.98))}, NOT),
-    ("clean_accuracy", {"clean_accuracy": frame("model value", ("dense", 0.98))}, ABSENT),
+    ("clean_accuracy", clean(0.994), HOLDS),
+    ("clean_accuracy", clean(0.9915), PARTLY),  # less, by less than a point
+    ("clean_accuracy", clean(0.97), NOT),
+    ("clean_accuracy", clean(0.98, model="dense"), ABSENT),
     ("no_overfitting", curve((0.9, 0.98), (0.95, 0.985), (0.1, 0.05)), HOLDS),
-    ("no_overfitting", curve((0.9, 0.999), (0.985, 0.984), (0.1, 0.2)), PARTLY),
-    ("no_overfitting", curve((0.9, 1.0), (0.95, 0.90), (0.1, 0.9)), NOT),
+    ("no_overfitting", curve((0.9, 0.99), (0.95, 0.985), (0.1, 0.05)), PARTLY),
+    ("no_overfitting", curve((0.8, 0.9, 0.98), (0.9, 0.97, 0.985), (0.1, 0.08, 0.05)), HOLDS),
+    # Within a point in accuracy, and the loss has tripled since the second epoch.
+    ("no_overfitting", curve([0.97] * 5, [0.97] * 5, (0.1, 0.05, 0.08, 0.1, 0.15)), PARTLY),
+    ("no_overfitting", curve([0.9, *[1.0] * 4], [0.95] * 5, (0.1, 0.05, 0.2, 0.5, 0.9)), NOT),
     ("attacked_networks_fail", radii(0.06, 0.0), HOLDS),
     ("attacked_networks_fail", radii(0.06, 0.5), PARTLY),
     ("attacked_networks_fail", radii(0.5, 0.5), NOT),
     ("accuracy_falls", sweep((1, 0.8, 0.2), (1, 0.7, 0)), HOLDS),
-    ("accuracy_falls", sweep((1, 0.8, 0.9), (1, 0.7, 0)), PARTLY),
+    ("accuracy_falls", sweep((0.1, 0.8, 0.9), (1, 0.7, 0)), PARTLY),
     ("accuracy_falls", sweep((0.1, 0.8, 0.9), (0.1, 0.7, 1)), NOT),
+    ("accuracy_falls", sweep((1, 0.8, 0.2), (0.5, 0.7, 0.5)), OPEN(1, 2)),
     ("pgd_is_stronger", sweep((1, 0.8, 0.2), (1, 0.7, 0)), HOLDS),
     ("pgd_is_stronger", sweep((1, 0.6, 0.2), (1, 0.7, 0)), PARTLY),
     ("pgd_is_stronger", sweep((1, 0.6, 0.0), (1, 0.7, 0.1)), NOT),
     ("targeted_fgsm", targeted(0.12, 0.5), HOLDS),
     ("targeted_fgsm", targeted(0.15, 0.5), NOT),
     ("targeted_pgd", targeted(0.15, 0.5), HOLDS),
-    ("targeted_pgd", targeted(0.5, 0.5), NOT),
+    ("targeted_pgd", targeted(0.5, 0.45), NOT),
     ("filters_differ", concentration(0.9, 0.6), HOLDS),
     ("filters_differ", concentration(0.9, 0.15), PARTLY),
     ("filters_differ", concentration(0.1, 0.15), NOT),
+    ("filters_differ", concentration(0.9, 0.21), OPEN(1, 2)),
     ("same_for_all_classes", overlap(1.0, 0.6), HOLDS),
     ("same_for_all_classes", overlap(1.0, 0.3), PARTLY),
     ("same_for_all_classes", overlap(0.05, 0.05), NOT),
     ("across_data_sets", {}, UNTOLD),
     ("errors_lie_in_a_tenth", defence() | fractions(none=0.2), HOLDS),
     ("errors_lie_in_a_tenth", HALF_NEEDED | alone(0.4), PARTLY),
-    ("errors_lie_in_a_tenth", HALF_NEEDED | alone(0.6), UNTOLD),
+    ("errors_lie_in_a_tenth", HALF_NEEDED | alone(0.6), OPEN(3, 5)),
     ("errors_lie_in_a_tenth", defence() | fractions(none=0.98) | alone(0.4), NOT),
     ("errors_lie_in_a_tenth", defence() | fractions(none=0.98) | alone(0.6), UNTOLD),
     ("errors_lie_in_a_tenth", defence() | fractions(none=0.98) | alone(0.4, spread=0.2), UNTOLD),
@@ -319,12 +351,15 @@ CASES = [
     ("a_tenth_rather_than_none", contrast(*MORE, **NOBODY), UNTOLD),
     ("a_tenth_rather_than_none", contrast(*MORE, **WORSE_THAN_NONE), UNTOLD),
     ("static_images_are_learned", defence(), HOLDS),
-    ("static_images_are_learned", defence(split={("adversarial", "static"): 0.9}), PARTLY),
+    # The paper says it of the mixture.
+    ("static_images_are_learned", defence(split={("adversarial", "static"): 0.9}), HOLDS),
+    ("static_images_are_learned", defence(split=STATIC_LOW), PARTLY),
+    ("static_images_are_learned", defence(split={("mixed", "static"): 0.97}), OPEN(2, 8)),
     ("fresh_images_too", ladder(fgsm=0.98, pgd=0.98), HOLDS),
     ("fresh_images_too", ladder(fgsm=0.0, pgd=0.98), PARTLY),
     ("fresh_images_too", ladder(), NOT),
-    ("same_for_both_attacks", over_seeds(defence()), HOLDS),
-    ("same_for_both_attacks", over_seeds(defence(t6=STATIC_LOW)), PARTLY),
+    ("same_for_both_attacks", over_seeds(defence(), WOBBLE), HOLDS),
+    ("same_for_both_attacks", over_seeds(defence(t6=STATIC_LOW), WOBBLE), PARTLY),
     ("same_for_both_attacks", defence(), UNTOLD),  # one training
     ("better_than_no_defence", defence(), HOLDS),
     ("better_than_no_defence", defence(split={("mixed", "static"): 0.05}), PARTLY),
@@ -336,23 +371,26 @@ CASES = [
     ("mixing_brings_back", defence(), HOLDS),
     ("mixing_brings_back", defence(split={("mixed", "clean"): 0.9}), PARTLY),
     ("mixing_brings_back", defence(whole={("adversarial", "clean"): 0.99}), PARTLY),
-    ("clean_accuracy_is_kept", defence(), PARTLY),  # adversarial images alone cost
+    ("clean_accuracy_is_kept", defence(), HOLDS),  # the paper concedes what adversarial ones cost
+    ("clean_accuracy_is_kept", defence(split={("mixed", "clean"): 0.95}), PARTLY),
     ("split_does_as_well", defence(), HOLDS),
     ("split_does_as_well", defence(split=STATIC_LOW), PARTLY),
     ("split_does_as_well", defence(split=CLEAN_LOW), PARTLY),
+    # Worse, if by less than a point.
+    ("split_does_as_well", defence(split={("mixed", "static"): 0.985}), PARTLY),
     ("split_as_well_against_all", contrast(*SAME), HOLDS),
     ("split_as_well_against_all", contrast(*MORE), HOLDS),
     ("split_as_well_against_all", contrast(*LESS), NOT),
+    ("split_as_well_against_all", contrast(*DIFFERS), PARTLY),
     ("split_as_well_against_all", contrast(*WIDE), UNTOLD),
     ("split_as_well_against_all", contrast(0.2, 0.25, **WORSE_THAN_NONE), UNTOLD),
     ("split_as_well_against_all", contrast(*SAME, **NOBODY), UNTOLD),
     ("split_as_well_against_all", contrast(float("nan"), float("nan")), UNTOLD),
-    ("split_as_well_against_all", contrast(*LESS, name="_shallow"), NOT),
     ("a_tenth_is_enough", fractions(), HOLDS),
     ("a_tenth_is_enough", fractions({(1, "adversarial", "clean"): 0.8}), PARTLY),
     ("a_tenth_is_enough", fractions({(0, "adversarial", "clean"): 0.8}), HOLDS),
-    ("a_tenth_is_enough", over_seeds(fractions()), HOLDS),
-    ("a_tenth_is_enough", over_seeds(fractions(), spread=0.1), UNTOLD),
+    ("a_tenth_is_enough", over_seeds(fractions(), WOBBLE), HOLDS),
+    ("a_tenth_is_enough", over_seeds(fractions(), spread=0.01), UNTOLD),
     ("a_tenth_against_all", contrast(*SAME), HOLDS),
     ("a_tenth_against_all", contrast(*MORE), NOT),
     ("a_tenth_against_all", contrast(*LESS), NOT),
@@ -360,8 +398,9 @@ CASES = [
     ("dominant_filters_matter", fractions(none=0.5), HOLDS),
     ("dominant_filters_matter", fractions({(0, "adversarial", "static"): 0.5}), PARTLY),
     ("dominant_filters_matter", fractions({(0, "adversarial", "clean"): 0.5}), NOT),
-    ("dominant_filters_matter", over_seeds(fractions(none=0.5), spread=0.1), HOLDS),
-    ("dominant_filters_matter", over_seeds(fractions(none=0.5), spread=5), UNTOLD),
+    ("dominant_filters_matter", fractions(none=0.985), PARTLY),  # better, by less than a point
+    ("dominant_filters_matter", over_seeds(fractions(none=0.5), spread=0.01), HOLDS),
+    ("dominant_filters_matter", over_seeds(fractions(none=0.985), spread=0.1), UNTOLD),
     ("dominant_rather_than_others", contrast(*MORE), HOLDS),
     ("dominant_rather_than_others", contrast(*SAME, others=["random filters"]), PARTLY),
     ("dominant_rather_than_others", contrast(*SAME), NOT),
@@ -369,32 +408,39 @@ CASES = [
     ("consistent_over_radii", other_radius(0.99), HOLDS),
     ("consistent_over_radii", other_radius(0.99, alone=0.7), PARTLY),
     ("consistent_over_radii", other_radius(0.7, alone=0.7), NOT),
+    ("consistent_over_radii", other_radius(1.0 - 1e-4, alone=1.0 - 1e-4), PARTLY),  # higher
+    ("consistent_over_radii", other_radius(0.99, epsilon=0.3), ABSENT),  # the usual radius
     ("radii_against_all", {}, UNTOLD),
     ("parameters_saved", spared(), HOLDS),
     ("parameters_saved", spared(d10=0.10), PARTLY),  # less than the base network
-    ("half_of_dense_is_spared", spared(d50=0.6), HOLDS),
-    ("half_of_dense_is_spared", spared(), PARTLY),
-    ("half_of_dense_is_spared", spared(d10=0.4, d20=0.4), NOT),
+    ("half_of_dense_is_spared", spared() | defence(), HOLDS),  # the half with half of them does not
+    ("half_of_dense_is_spared", spared() | dense(("mixed", "static"), 0.9), PARTLY),
+    ("half_of_dense_is_spared", spared(d10=0.4) | dense(("mixed", "static"), 0.9), NOT),
+    ("half_of_dense_is_spared", spared() | without_dense(), ABSENT),
     ("dense_is_robust", ladder(fgsm=0.98, pgd=0.0, split=0.98), HOLDS),
     ("dense_is_robust", ladder(), NOT),
-    ("computationally_light", costs((0.9, 0.6), (0.9, 0.8)), HOLDS),
-    ("computationally_light", costs((1.7, 0.6), (1.3, 1.1)), PARTLY),
-    ("computationally_light", costs((1.7, 1.1), (1.3, 1.1)), NOT),
+    ("computationally_light", times(0.5), HOLDS),
+    ("computationally_light", times(0.5, parallel=1.1), PARTLY),
+    ("computationally_light", times(1.1, parallel=1.1, bill=1.2), NOT),
+    ("computationally_light", times(0.5, bill=1.1, equal=0.7), OPEN(4, 6)),
     ("weaker_attacks_are_met", crossed(0.5, 0.5), HOLDS),
     ("weaker_attacks_are_met", crossed(0.02, 0.5, mixed=0.5), PARTLY),
     ("weaker_attacks_are_met", crossed(0.02, 0.5), NOT),
     ("weaker_attacks_afresh", weaker((0.1, 0.9)), HOLDS),
-    ("weaker_attacks_afresh", weaker((0.1, 0.0), noise=(0.9, 0.5)), PARTLY),
-    ("weaker_attacks_afresh", weaker((0.1, 0.0), (0.9, 0.5), (0, 0), (0.5, 0.1)), NOT),
+    ("weaker_attacks_afresh", weaker((0.2, 0.0), noise=(0.9, 0.5)), PARTLY),
+    ("weaker_attacks_afresh", weaker((0.2, 0.0), (0.9, 0.5), (0.5, 0), (0.5, 0.1)), NOT),
     ("weaker_attacks_afresh", weaker((0, 0), (0, 0), (0, 0), (0.5, 0.52)), UNTOLD),
-    ("weaker_attacks_afresh", weaker((0.1, 0.0), (0.9, 0.5), (0, 0), informed=0), NOT),
+    # A difference of seven points where seeds alone lie ten apart.
+    ("weaker_attacks_afresh", weaker((0.036, 0.106)), OPEN(2, 8)),
+    ("weaker_attacks_afresh", weaker((0.036, 0.106), spread=0.05), HOLDS),
+    ("weaker_attacks_afresh", weaker((0.2, 0.0), (0.9, 0.5), (0.5, 0), (0.5, 1), 0.1), NOT),
     ("pgd_defends_better", crossed(0.9, 0.5), HOLDS),
     ("pgd_defends_better", crossed(0.4, 0.5, mixed=0.9), PARTLY),
     ("pgd_defends_better", crossed(0.4, 0.5), NOT),
     ("pgd_defends_better_against_all", ladder(fgsm=0.2, pgd=0.8), HOLDS),
     ("pgd_defends_better_against_all", ladder(fgsm=0.8, pgd=0.2), NOT),
     ("pgd_defends_better_against_all", ladder(fgsm=0.2, pgd=0.8, split=0.1), PARTLY),
-    ("pgd_defends_better_against_all", ladder(fgsm=0.2, pgd=0.22), UNTOLD),
+    ("pgd_defends_better_against_all", ladder(fgsm=0.2, pgd=0.21), UNTOLD),
     ("pgd_defends_better_against_all", ladder(), UNTOLD),
     ("pgd_defends_better_against_all", ladder(fgsm=0.2, pgd=0.4, none=0.5), UNTOLD),
     ("fgsm_needs_more", crossed(0.9, 0.5), HOLDS),
@@ -413,138 +459,232 @@ def case_name(case):
 
 
 @pytest.mark.parametrize(("rule", "planted", "verdict"), CASES, ids=map(case_name, CASES))
-def test_a_rule_gives_the_verdict_that_planted_results_deserve(judge, rule, planted, verdict):
-    assert judge(rule, planted) == verdict
+def test_a_rule_gives_the_verdict_that_planted_results_deserve(rule, planted, verdict):
+    assert says(judge(rule, planted)) == verdict
 
 
-def rules(page):
-    return [
-        one[column]
-        for one in page[0]["claims"].values()
-        for column in ("protocol", "adaptive")
-        if one[column]
-    ]
+def test_every_rule_is_tested_and_states_itself():
+    assert set(RULES) == {case[0] for case in CASES}
+    assert all(rule.__doc__ for rule in RULES.values())
 
 
-def test_every_rule_is_tested(page):
-    assert {rule.__name__ for rule in rules(page)} == {case[0] for case in CASES}
+def test_a_run_without_the_rows_gets_a_dash():
+    reasoned = {rule for rule, planted, verdict in CASES if not planted and verdict == UNTOLD}
+    for rule in RULES:
+        expected = UNTOLD if rule in reasoned else ABSENT
+        assert judge(rule, {}).says == expected, rule
 
 
-def test_a_run_without_the_rows_gets_a_dash(page, judge):
-    reasoned = {name for name, planted, verdict in CASES if not planted and verdict == UNTOLD}
-    for rule in rules(page):
-        expected = UNTOLD if rule.__name__ in reasoned else ABSENT
-        assert judge(rule.__name__, {}) == expected, rule.__name__
+def part(verdict: Verdict, words: str) -> judging.Part:
+    """Return the part whose description has some words."""
+    return next(one for one in verdict.parts if words in one.what)
 
 
-def test_every_claim_is_shown_in_one_part_and_in_the_table(page):
-    names, glued = page
-    parts = {one["part"] for one in names["claims"].values()}
-    cards = "".join(names["evidence_for"](part).data for part in parts)
-    for name in names["claims"]:
-        target = f"claim-{name.replace('_', '-')}"
-        assert cards.count(f"({target})=") == 1
-        assert glued["verdicts"].data.count(f"<{target}>") == 1
-    sources = NOTEBOOK.read_text(encoding="utf-8")
-    assert sources.count("evidence_for(") - 1 == len(parts)  # one call each, and the definition
+class TestVerdicts:
+    """What holds for every rule."""
+
+    def test_what_is_open_caps_a_verdict(self):
+        answers = [Answer.YES, Answer.OPEN, Answer.YES]
+        verdict = judging.sum_up([judging.Part("", "", answer) for answer in answers])
+        assert verdict.text == "(✓) holds where it could be told, 1 of 3 open"
+
+    def test_what_is_only_shown_counts_neither_way(self):
+        answers = [Answer.YES, Answer.SHOWN]
+        verdict = judging.sum_up([judging.Part("", "", answer) for answer in answers])
+        assert verdict.text == "✓ holds"
+
+    def test_one_network_has_the_interval_over_its_images(self):
+        """Twenty images: a difference of five points is one image."""
+        few = {name: rows.assign(images=20) for name, rows in fractions().items()}
+        few["table_10"].loc[few["table_10"]["fraction"] == 1, "value"] = 0.94
+        assert judge("a_tenth_is_enough", few).says == UNTOLD
+
+    def test_more_networks_make_no_verdict_kinder(self):
+        """One falls by five points in each network: with three it does not get lost."""
+        worse = fractions({(1, "adversarial", "clean"): 0.9}, tenth=0.95, none=0.95)
+        alone = judge("a_tenth_is_enough", worse)
+        together = judge("a_tenth_is_enough", over_seeds(worse, spread=0.03))
+        assert alone.says == PARTLY
+        assert together.text != "✓ holds"
+        assert part(together, "alone, clean").answer == Answer.OPEN
+
+    def test_three_recorded_networks_are_judged_no_kinder_than_one(self):
+        names = ("table_10", "table_11")
+        recorded = {name: records.full_scale(name) for name in names}
+        for seed in range(3):
+            one = {name: rows[rows["seed"] == seed] for name, rows in recorded.items()}
+            assert judge("a_tenth_is_enough", one).says == PARTLY
+        assert judge("a_tenth_is_enough", recorded).says == PARTLY
+
+    def test_a_difference_is_said_beside_its_being_small(self):
+        verdict = judge("split_does_as_well", defence(split={("mixed", "static"): 0.985}))
+        found = part(verdict, "mixed images, static, split and whole: base")
+        assert found.shows == "differs, by less than 1 point"
+        assert found.errors.startswith("1.50 (")
+        assert found.points.startswith("-0.50 (")
+
+    def test_networks_worse_than_undefended_ones_are_not_compared(self):
+        verdict = judge("split_as_well_against_all", contrast(0.2, 0.25, **WORSE_THAN_NONE))
+        small = part(verdict, "small radius")
+        assert small.shows == "both worse than no defence (68.5%)"
+        assert not small.points
+        assert not small.errors
+        assert not any(one.what.startswith("static") for one in verdict.parts)
+
+    def test_a_trend_over_steps_too_small_to_see_is_a_change(self):
+        """Errors fall at each step in each network, in one of them hardly."""
+        planted = []
+        for seed, slope in enumerate((0.02, 0.4, 0.2)):
+            errors = {0.1: 0.0, 0.2: 0.004, 0.5: 0.008, 1: 0.012}
+            falling = {
+                (share, "mixed", "static"): 0.985 + slope * fewer for share, fewer in errors.items()
+            }
+            planted.append(fractions(falling)["table_10"].assign(seed=seed))
+        whole = over_seeds(fractions(), WOBBLE) | {"table_10": pd.concat(planted)}
+        found = part(judge("a_tenth_is_enough", whole), "FGSM, mixed images, static")
+        assert found.shows == "equal within 1 point; errors: falls"
+        assert found.answer == Answer.PARTLY
+
+    def test_needed_filters_are_compared_network_by_network(self):
+        """Static accuracy before is 5 % in the first network and 45 % in the second."""
+        planted = over_seeds(defence() | fractions(none=0.7))
+        for name in ("table_06", "table_07"):
+            rows = planted[name]
+            before = (rows["training"] == "none") & (rows["test"] == "static")
+            rows.loc[before & (rows["seed"] > 0), "value"] = 0.45
+        found = part(judge("errors_lie_in_a_tenth", planted), "FGSM, mixed images")
+        shares = [0.29 / 0.94, 0.29 / 0.54, 0.29 / 0.54]
+        assert found.found.startswith(f"{sum(shares) / 3:.1%}")
+
+    def test_the_seeds_of_tables_10_and_11_count_for_the_base_network(self):
+        planted = defence() | over_seeds(fractions(), WOBBLE)
+        verdict = judge("same_for_both_attacks", planted)
+        assert says(verdict) == OPEN(2, 4)  # the dense network was trained once
+        assert "3 training" in part(verdict, "base").what
+
+    def test_the_margin_is_a_parameter(self):
+        planted = defence(split={("mixed", "clean"): 0.97})
+        assert judge("clean_accuracy_is_kept", planted).says == PARTLY
+        assert judge("clean_accuracy_is_kept", planted, margin=0.03).says == HOLDS
+
+    def test_images_are_those_of_which_accuracies_can_be_counts(self):
+        assert judging.fewest_images([0.9897, 0.9893, 0.7551, 0.5]) == 10_000
+        assert judging.fewest_images([0.5, 1 / 3, round(5 / 7, 6)]) == 42
+        with pytest.raises(ValueError, match="shares"):
+            judging.fewest_images([1.5])
 
 
-def test_evidence_says_what_both_kinds_of_training_do(page):
-    names, _ = page
-    planted = defence(split=CLEAN_LOW)
-    _, evidence = names["split_does_as_well"](planted.__getitem__)
-    assert "mixed images, clean test: +0.00 points" in evidence
-    assert "adversarial images alone, clean test: -40.00 to +0.00 points" in evidence
+class TestCosts:
+    def test_layers_that_restore_the_order_are_only_shown(self):
+        shown = part(judge("computationally_light", times(0.5)), "order restored behind each")
+        assert (shown.answer, shown.found) == (Answer.SHOWN, "1.90 (1.90 to 1.90)")
+
+    def test_a_faster_kernel_is_no_saving(self):
+        """It takes 0.96 of Keras's whole network, and 1.2 of that in the same layers."""
+        found = part(judge("computationally_light", times(0.5, bill=1.2)), "bill, PGD: a layer")
+        assert found.found.startswith("1.20")
+
+    def test_the_bills_are_those_of_chapter_10(self):
+        verdict = judging.judge(RULES["computationally_light"], claims.full_scale())
+        recorded = (records.full_scale(name) for name in ("learning_curves", "bench"))
+        totals = bills.totals(bills.full_scale(*recorded)).set_index(["attack", "epochs", "way"])
+        for attack, name in (("fgsm", "FGSM"), ("pgd", "PGD")):
+            ratio = totals.loc[(attack, "needed", "selective"), "to the same layers"]
+            assert part(verdict, f"bill, {name}: a layer").found.startswith(f"{ratio:.2f}")
 
 
-def test_evidence_on_attackers_who_adapt_has_the_undefended_value_and_the_reason(page):
-    names, _ = page
-    planted = contrast(0.2, 0.25, **WORSE_THAN_NONE)
-    _, evidence = names["split_as_well_against_all"](planted.__getitem__)
-    small = next(line for line in evidence if line.startswith("small radius"))
-    assert "undefended 68.5%" in small
-    assert "both are worse than no defence" in small
-    assert not any(line.startswith("static") for line in evidence)
+class TestPage:
+    @pytest.fixture
+    def runs(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("LIB_RESULTS", str(tmp_path / "run"))
+        monkeypatch.setattr(records, "FULL_SCALE", tmp_path / "full")
+        return page.runs(0.01)
 
+    def test_every_claim_is_in_the_table_and_in_one_part(self, runs):
+        table = page.overview(runs).to_html()
+        cards = "".join(page.evidence(name, runs).data for name in PARTS)
+        for claim in claims.ALL.values():
+            assert table.count(f'href="#{page.anchor(claim)}"') == 1
+            assert cards.count(f'id="{page.anchor(claim)}"') == 1
+        notebook = (ROOT / "book" / "claims.ipynb").read_text(encoding="utf-8")
+        assert re.findall(r'page\.evidence\(\\"([^\\]+)\\", runs\)', notebook) == PARTS
 
-def test_the_summary_and_the_first_page_follow_the_recorded_results(monkeypatch, tmp_path):
-    def told(planted):
-        for name, rows in planted.items():
-            monkeypatch.setenv("LIB_RESULTS", str(tmp_path / "full"))
+    def test_a_card_has_the_rule_and_its_source(self, runs):
+        card = page.evidence("Filters", runs).data
+        rule = claims.ALL["filters_differ"].as_measured
+        assert "Require that the dominant filters hold more than twice the places" in card
+        assert page.source(rule) in card
+        for heading in ("As the paper measures it", "Attackers who adapt"):
+            assert heading in card
+            assert heading in page.overview(runs).to_html()
+        repository = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["repository"]
+        path, line = page.source(rule).removeprefix(repository["url"] + "/blob/main/").split("#L")
+        source = (ROOT / path).read_text(encoding="utf-8").splitlines()
+        assert source[int(line) - 1].startswith("def filters_differ(")
+
+    def test_verdicts_and_counts_follow_the_records(self, runs, monkeypatch, tmp_path):
+        assert "holds" not in page.overview(runs).to_html()
+        monkeypatch.setenv("LIB_RESULTS", str(tmp_path / "full"))
+        for name, rows in concentration(0.9, 0.6).items():
             records.save(name, rows)
-        names, glued = execute(monkeypatch, tmp_path)
-        summary = "\n".join(names["listed"]("protocol"))
-        sentences = re.findall(r"<claim-([a-z-]+)>", summary)
-        return sentences, glued["verdicts"].data, glued["finding"].data
+        told = page.runs(0.01)
+        assert page.overview(told).to_html().count("✓ holds") == 1
+        assert "✓ holds" in page.counted(told).to_html()
+        assert "81%" not in page.evidence("Filters", told).data
+        assert "90.0%" in page.evidence("Filters", told).data
 
-    name = "split-does-as-well"
-    unclear, verdicts, finding = told(defence(split=STATIC_LOW) | ladder())
-    assert name in unclear
-    assert re.search(rf"<claim-{name}>` \| ◐ holds in part", verdicts)
-    assert "and 0.00% under every attack" in finding
-    assert "90.0% and 99.0% after training the dominant filters" in finding
-    unclear, verdicts, finding = told(defence() | ladder(fgsm=0.5, pgd=0.5))
-    assert name not in unclear
-    assert re.search(rf"<claim-{name}>` \| ✓ holds", verdicts)
-    assert "and 50.00% under every attack" in finding
-    assert "99.0% and 99.0% after training the dominant filters" in finding
+    def test_what_this_run_recorded_decides_where_there_is_no_full_scale(self, runs):
+        records.save("filter_concentration", concentration(0.9, 0.15)["filter_concentration"])
+        assert "holds in part" in page.overview(page.runs(0.01)).to_html()
 
+    def test_no_number_is_a_negative_zero(self):
+        assert (tables.percent(-1e-5), tables.points(-1e-5)) == ("0.0%", "+0.0")
+        assert (tables.percent(-0.0123), tables.points(-0.0123, 2)) == ("-1.2%", "-1.23")
 
-@pytest.mark.parametrize(
-    ("interval", "said"), [(LESS, "easier"), (MORE, "harder"), (SAME, "no difference")]
-)
-def test_the_first_page_says_if_the_defence_helps_at_a_small_radius(page, interval, said):
-    sentence = page[0]["small_radius_found"](contrast(*interval).__getitem__)
-    assert said in sentence
+    def test_every_table_and_figure_has_its_counterpart(self):
+        table = page.counterparts().data
+        assert len(table) == len(paper.CAPTIONS) + len(paper.FIGURES)
+        assert not table["Full scale"].eq("not yet").any()
+        assert table.set_index("In the paper").loc["Table 10", "Full scale"] == "3 seeds"
 
 
-def test_each_of_the_four_claims_has_its_sentence(page):
-    answers = page[0]["answers"]
-    assert len(answers) == 4
-    assert set(answers) == {"No run has recorded it yet."}
-    full_scale = page[0]["RUNS"]["Full scale"]
-    assert all("%" in say(full_scale) for say in page[0]["ANSWERS"])
+PARTS = list(dict.fromkeys(claim.part for claim in claims.ALL.values()))
 
 
-def text_of(site, page):
-    """Return what the cells of an executed chapter show."""
-    notebook = json.loads((site / "_sources" / "book" / f"{page}.ipynb").read_text("utf-8"))
-    return "".join(
-        "".join(output.get("data", {}).get("text/markdown", ""))
-        for cell in notebook["cells"]
-        for output in cell.get("outputs", [])
-    )
+def test_the_introduction_quotes_numbers_that_the_page_has():
+    text = (ROOT / "book" / "intro.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"\{glue:text\}`claims\.ipynb::([\w-]+):\.\d[f%]`", text)
+    assert len(quoted) == text.count("{glue:text}") > 20
+    assert set(quoted) <= set(run_facts(ROOT / "book" / "claims.ipynb").numbers)
+    findings = text[text.index("## What this book finds") : text.index("## What this book does")]
+    prose = re.sub(r"\{\w+(:\w+)?\}`[^`]*`|^\d\.", "", findings, flags=re.M)
+    assert not re.search(r"\d", prose)  # no number is typed
 
 
-@pytest.mark.parametrize("attack", ["FGSM", "PGD"])
-def test_costs_at_full_scale_are_those_of_chapter_10(site, attack):
-    bill = re.search(
-        rf"{attack}, full scale: \*\*([\d.]+)\*\* times the whole network's bill with the "
-        r"selective layer \(.*?\), ([\d.]+) times with parallel layers",
-        text_of(site, "10_cost"),
-    )
-    light = text_of(site, "claims").split("(rule `computationally_light`)")[1]
-    light = light.split("Full scale")[1].split("This run")[0]
-    for way, cost in zip(("the selective layer", "parallel layers"), bill.groups(), strict=True):
-        assert re.search(rf"{way}: a training step .*{cost} \({attack}\)", light)
+def test_the_readme_says_what_the_full_scale_says():
+    """Each statement of its "What it finds", by the facts of the page and by the rules."""
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    text = text[text.index("What it finds") : text.index("## Build it")]
+    assert not re.search(r"\d\.\d|\d ?%", text)  # numbers would have to be compared with a record
+    run = claims.full_scale()
 
+    def answers(rule, words):
+        verdict = judging.judge(RULES[rule], run)
+        return {one.answer for one in verdict.parts if all(word in one.what for word in words)}
 
-def test_the_readme_says_what_the_full_scale_says(page):
-    names, _ = page
-    find = names["RUNS"]["Full scale"]
-    assert names["judged"](names["filters_differ"], find)[0] == HOLDS
-    overlap = find("filter_overlap").query("comparison == 'classes'").set_index("layer")["jaccard"]
-    assert overlap[1] > 0.75 > overlap[2]
-    for test in ("clean", "static"):  # nearly, if clean images are mixed in
-        where = {"training": "mixed", "test": test}
-        split, whole = (names["defended"](find, numbers, **where) for numbers in ((8, 9), (6, 7)))
-        assert all((split[cell] - whole[cell]).mean() > -0.03 for cell in split)
-    steps = find("step_time").set_index("way")["ratio"]
-    bill = find("cost_total").query("attack == 'pgd'").set_index("way")["seconds"]
-    assert steps["selective"] < 1 < steps["parallel"]
-    assert bill["whole"] < bill["selective"]
-    of_fraction = find("table_11").query("test == 'static'").groupby("fraction")["value"].mean()
-    assert of_fraction[0.0] > of_fraction[0.1] - 0.001
-    assert names["worst_defended"](find).max() == 0
-    small = find("controls").query("test == 'small radius'").pivot_table("value", "seed", "arm")
-    assert (small["dominant filters"] < small["undefended"]).all()
+    assert "several times the errors" in text
+    assert answers("split_does_as_well", ["mixed images, static", "dense"]) == {Answer.NO}
+    assert Answer.NO not in answers("split_does_as_well", ["mixed images", "base"])
+    assert "a layer made for it saves more" in text
+    assert answers("computationally_light", ["step", "a layer made for it"]) == {Answer.YES}
+    assert "save a little of a training step, in the shallow network nothing" in text
+    assert answers("computationally_light", ["step, shallow", "as Keras"]) == {Answer.NO}
+    for larger in ("base", "dense"):
+        assert answers("computationally_light", [f"step, {larger}", "as Keras"]) == {Answer.YES}
+    assert "Under PGD the search for the filters costs more" in text
+    assert answers("computationally_light", ["bill, PGD", "a layer made"]) == {Answer.NO}
+    assert "errors fall all the same" in text
+    assert "falls" in part(judging.judge(RULES["a_tenth_is_enough"], run), "mixed images, s").shows
+    assert "no defended network is left" in text
+    assert judging.judge(RULES["fresh_images_too"], run).says == NOT
+    assert "corrected for the number of comparisons it is not" in text  # bound on the page

@@ -140,6 +140,9 @@ def test_a_page_says_which_chapter_it_lacks() -> None:
     assert renderer._without_glue(glue, set()) == glue
     assert "python -m lib build claims" in renderer._without_glue(glue, {"claims"})
     assert "glue" not in renderer._without_glue(glue, {"claims"})
+    number = "It reads {glue:text}`claims.ipynb::split-static:.1%` of them."
+    assert renderer._without_glue(number, {"01_model"}) == number
+    assert renderer._without_glue(number, {"claims"}) == "It reads (not built yet) of them."
 
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

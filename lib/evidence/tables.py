@@ -184,12 +184,14 @@ def across(frame: pd.DataFrame, keys: list[str], values: list[str]) -> pd.DataFr
 
 def percent(share: float, digits: int = 1) -> str:
     """Return a share, 0 to 1, in per cent; a dash for NaN."""
-    return "\N{EN DASH}" if pd.isna(share) else f"{share:.{digits}%}"
+    return "\N{EN DASH}" if pd.isna(share) else f"{round(share, digits + 2) + 0.0:.{digits}%}"
 
 
 def points(difference: float, digits: int = 1) -> str:
     """Return a difference of shares in percentage points, with its sign; a dash for NaN."""
-    return "\N{EN DASH}" if pd.isna(difference) else f"{100 * difference:+.{digits}f}"
+    if pd.isna(difference):
+        return "\N{EN DASH}"
+    return f"{round(100 * difference, digits) + 0.0:+.{digits}f}"  # no negative zero
 
 
 def with_interval(interval: Interval, digits: int = 1, *, difference: bool = False) -> str:

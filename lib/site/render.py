@@ -118,7 +118,12 @@ def _without_glue(text: str, absent: set[str]) -> str:
             return glue[0]
         return f"Not built yet: `python -m lib build {glue[1]}` shows it here."
 
-    return re.sub(r"```\{glue\} \w+\n:doc: (\w+)\.ipynb\n```", replaced, text)
+    text = re.sub(r"```\{glue\} \w+\n:doc: (\w+)\.ipynb\n```", replaced, text)
+    return re.sub(
+        r"\{glue:text\}`(\w+)\.ipynb::[^`]+`",
+        lambda glue: "(not built yet)" if glue[1] in absent else glue[0],
+        text,
+    )
 
 
 def _for_readers(notebook: nbformat.NotebookNode, root: Path) -> nbformat.NotebookNode:
