@@ -1,4 +1,4 @@
-"""The split model: the same function, the same training step by both ways, Table 12."""
+"""The split model: the same function, the same training step in every form, Table 12."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -17,7 +17,8 @@ from lib.stages import filters, models, splitting
 from lib.stages.filters import FilterChoice
 from lib.stages.models import Weights
 
-WAYS = (splitting.parallel, splitting.selective)
+FORMS = (splitting.parallel, splitting.gathered, splitting.selective)
+every_form = pytest.mark.parametrize("split", FORMS)
 RANDOM = np.random.default_rng(0)
 IMAGES: NDArray[np.float32] = RANDOM.random((16, 28, 28, 1), np.float32)
 LABELS = RANDOM.integers(0, 10, 16)
@@ -39,6 +40,12 @@ class PlainDropout(keras.layers.Dropout):
         kept = fused.kept(fused.draw(seed, shape, self.rate), self.rate, shape[-1])
         kept = tf.gather(kept, np.argsort(self.drawn_in), axis=-1)
         return tf.where(kept, inputs / (1 - self.rate), 0)
+
+
+@pytest.fixture(autouse=True)
+def plain_dropout_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without that, the maps would be put in order before it."""
+    monkeypatch.setattr(splitting, "CHANNELWISE", (*splitting.CHANNELWISE, PlainDropout))
 
 
 def with_plain_dropout(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -69,7 +76,7 @@ def random_choice(architecture: Architecture, fraction: float, seed: int) -> Fil
     )
 
 
-CHOICES = [  # two and three convolutions
+CHOICES = [
     pytest.param(name, random_choice(name, fraction, seed), id=f"{name}-{fraction}-{seed}")
     for name, fraction, seed in (
         ("shallow", 0.0, 0),
@@ -78,6 +85,12 @@ CHOICES = [  # two and three convolutions
         ("shallow", 1.0, 3),
         ("dense", 0.1, 4),
         ("dense", 0.5, 5),
+        ("base", 0.0, 7),
+        ("base", 0.1, 8),
+        ("base", 0.5, 9),
+        ("base", 1.0, 10),
+        ("dense", 0.0, 11),
+        ("dense", 1.0, 12),
     )
 ] + [
     # Which gradients are needed below depends on where trainable filters are above.
@@ -97,7 +110,7 @@ def test_the_share_of_frozen_parameters_is_that_of_table_12(row) -> None:
     assert splitting.share_saved(row.model, row.fraction) == pytest.approx(row.value, abs=1e-4)
 
 
-@pytest.mark.parametrize("split", WAYS)
+@every_form
 @pytest.mark.parametrize(("architecture", "choice"), CHOICES)
 def test_a_split_model_computes_the_same_logits(
     split: Callable[..., keras.Model], architecture: Architecture, choice: FilterChoice
@@ -105,7 +118,7 @@ def test_a_split_model_computes_the_same_logits(
     model = new_model(architecture)
     expected = model(IMAGES, training=False)
     np.testing.assert_allclose(
-        split(model, choice)(IMAGES, training=False), expected, rtol=0, atol=1e-5
+        split(model, choice)(IMAGES, training=False), expected, rtol=0, atol=1e-6
     )
     assert np.ptp(expected) > 0.1  # constant logits would prove nothing
 
@@ -114,10 +127,13 @@ def trained_steps(
     split: keras.Model, architecture: Architecture, choice: FilterChoice, steps: int = 2
 ) -> keras.Model:
     """Train a few steps; the dropout of every split model draws the same units."""
-    orders = iter(
+    first = [
         [*chosen, *sorted(set(range(count)) - set(chosen))]
         for chosen, count in zip(choice, models.CONV_FILTERS[architecture], strict=True)
-    )
+    ]
+    if split.name.endswith("parallel"):  # its maps stay in that order
+        first = [list(range(len(order))) for order in first]
+    orders = iter(first)
     for layer in split.layers:
         if isinstance(layer, PlainDropout):
             layer.drawn_in = next(orders)
@@ -150,14 +166,16 @@ def before_and_after(
 
 
 @pytest.mark.parametrize(("architecture", "choice"), CHOICES)
-def test_both_ways_of_splitting_train_alike(
-    architecture: Architecture, choice: FilterChoice
+@pytest.mark.parametrize("split", (splitting.parallel, splitting.selective))
+def test_every_form_trains_as_the_drawn_one_does(
+    split: Callable[..., keras.Model], architecture: Architecture, choice: FilterChoice
 ) -> None:
-    (before, one), (_, other) = (before_and_after(split, architecture, choice) for split in WAYS)
-    for old, expected, ours in zip(before, one, other, strict=True):
+    before, drawn = before_and_after(splitting.gathered, architecture, choice)
+    _, after = before_and_after(split, architecture, choice)
+    for old, expected, ours in zip(before, drawn, after, strict=True):
         moved = np.abs(expected - old).max()
         np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-7 + 1e-3 * moved)
-    assert np.abs(one[-2] - before[-2]).max() > 1e-3  # it did train
+    assert np.abs(drawn[-2] - before[-2]).max() > 1e-3  # it did train
 
 
 def set_precision(name: str) -> None:
@@ -174,22 +192,23 @@ def double_precision() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("double_precision")
-@pytest.mark.parametrize("architecture", ["shallow", "dense"])
-def test_a_seeded_fine_tuning_run_is_the_same_by_both_ways(architecture: Architecture) -> None:
+@pytest.mark.parametrize("architecture", ["shallow", "base", "dense"])
+def test_a_seeded_fine_tuning_run_is_the_same_in_every_form(architecture: Architecture) -> None:
     # In single precision, a rounding error may decide which pixel of a pool is the largest.
     choice = random_choice(architecture, 0.1, 6)
     runs = []
-    for split in WAYS:
+    for split in FORMS:
         model = new_model(architecture)
         tuned = trained_steps(split(model, choice), architecture, choice, steps=MANY_STEPS)
         runs.append(splitting.merged_weights(tuned, model, choice))
     start = new_model(architecture).get_weights()
-    for old, expected, ours in zip(start, *runs, strict=True):
+    for old, expected, *others in zip(start, *runs, strict=True):
         moved = np.abs(expected - old).max()
-        np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-15 + 1e-8 * moved)
+        for ours in others:
+            np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-15 + 1e-8 * moved)
 
 
-@pytest.mark.parametrize("split", WAYS)
+@every_form
 @pytest.mark.parametrize(("architecture", "choice"), CHOICES)
 def test_chosen_filters_and_dense_layers_train_and_nothing_else(
     split: Callable[..., keras.Model], architecture: Architecture, choice: FilterChoice
@@ -205,7 +224,7 @@ def test_chosen_filters_and_dense_layers_train_and_nothing_else(
         assert not np.array_equal(old, new)
 
 
-@pytest.mark.parametrize("split", WAYS)
+@every_form
 @pytest.mark.parametrize(("architecture", "choice"), CHOICES)
 def test_weights_survive_splitting_and_merging(
     split: Callable[..., keras.Model], architecture: Architecture, choice: FilterChoice
@@ -218,7 +237,92 @@ def test_weights_survive_splitting_and_merging(
         np.testing.assert_array_equal(new, old)
 
 
-@pytest.mark.parametrize("split", WAYS)
+def reorderings(split: keras.Model) -> list[str]:
+    return [layer.name for layer in split.layers if isinstance(layer, splitting.ChannelOrder)]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("architecture", ["shallow", "base", "dense"])
+def test_parallel_layers_put_nothing_in_order_and_the_drawn_form_does(
+    architecture: Architecture,
+) -> None:
+    model, choice = new_model(architecture), random_choice(architecture, 0.1, 6)
+    assert reorderings(splitting.parallel(model, choice)) == []
+    assert reorderings(splitting.gathered(model, choice)) == [
+        f"{layer.name}_reordered" for layer in models.conv_layers(model)
+    ]
+
+
+@keras.saving.register_keras_serializable("tests")
+class Shift(keras.layers.Layer):
+    """Mixes channels: each takes what its neighbour had."""
+
+    def call(self, maps: tf.Tensor) -> tf.Tensor:
+        """Return the maps, one channel further."""
+        return tf.roll(maps, 1, axis=-1)
+
+
+def other_stack(*behind_first: keras.layers.Layer) -> keras.Sequential:
+    """Return a stack unlike the paper's: strides, no bias, mean pooling, dense layers on maps."""
+    keras.utils.set_random_seed(1)
+    return keras.Sequential(
+        [
+            keras.Input((12, 12, 2)),
+            keras.layers.Conv2D(6, 3, strides=2, use_bias=False, name="first"),
+            *behind_first,
+            keras.layers.AveragePooling2D(2, padding="same"),
+            keras.layers.Conv2D(8, 2, activation="tanh", name="second"),
+            keras.layers.Dense(5, name="on_maps"),
+            keras.layers.Conv2D(7, 2, padding="same", name="third"),
+            keras.layers.Flatten(),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(4, name="scores"),
+        ]
+    )
+
+
+OTHER_CHOICE = ((1, 4), (2, 3, 7), (0, 6))
+
+
+def trained_other_stack(split: Callable[..., keras.Model], model: keras.Sequential) -> keras.Model:
+    """Return a split model after a step, and see that it computed what the whole one does."""
+    network = split(model, OTHER_CHOICE)
+    images = np.random.default_rng(0).random((5, 12, 12, 2), np.float32)
+    np.testing.assert_allclose(network(images), model(images), rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(
+        np.concatenate([a.ravel() for a in model.get_weights()]),
+        np.concatenate([a.ravel() for a in splitting.merged_weights(network, model, OTHER_CHOICE)]),
+    )
+    network.compile(keras.optimizers.SGD(0.1), "mse")
+    network.train_on_batch(images, np.ones((5, 4)))
+    moved = keras.models.clone_model(model)
+    moved.set_weights(splitting.merged_weights(network, model, OTHER_CHOICE))
+    assert np.abs(moved(images) - model(images)).max() > 1e-3
+    np.testing.assert_allclose(network(images), moved(images), rtol=0, atol=1e-6)
+    return network
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("split", (splitting.parallel, splitting.gathered))
+def test_any_stack_of_known_layers_can_be_split(split: Callable[..., keras.Model]) -> None:
+    network = trained_other_stack(split, other_stack(keras.layers.ReLU()))
+    assert len(reorderings(network)) == (3 if split is splitting.gathered else 0)
+
+
+def test_the_maps_are_put_in_order_before_a_layer_that_mixes_them_and_only_there() -> None:
+    with pytest.warns(UserWarning, match="shift may mix channels: the maps are put in order"):
+        network = trained_other_stack(splitting.parallel, other_stack(Shift(name="shift")))
+    assert reorderings(network) == ["first_reordered"]
+
+
+def test_maps_that_nothing_reads_come_out_in_order() -> None:
+    model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(6, 3, name="only")])
+    images = np.random.default_rng(0).random((2, 4, 4, 1), np.float32)
+    network = splitting.parallel(model, ((2, 5),))
+    np.testing.assert_allclose(network(images), model(images), rtol=0, atol=1e-6)
+
+
+@every_form
 @pytest.mark.parametrize(
     ("choice", "complaint"),
     [

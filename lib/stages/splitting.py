@@ -1,11 +1,13 @@
 """The split model of the paper's section 3.5: dominant filters train, the others stay frozen.
 
-Two ways to build it. :func:`parallel` is the paper's own (its Fig. 7): two convolutions side
-by side, their channels put back in order. :func:`selective` is the same mathematics as one
-convolution, whose backward pass computes only what the trainable filters need
+Three forms of one function. :func:`parallel` is the paper's own: two convolutions side by side,
+one of which trains. :func:`gathered` is its Fig. 7 drawn literally, with the channels put back in
+order behind each pair, which costs time and changes nothing. :func:`selective` is the same
+mathematics as one convolution, whose backward pass computes only what the trainable filters need
 (:mod:`lib.fast.selective`).
 """
 
+import warnings
 from typing import Any
 
 import keras
@@ -37,6 +39,10 @@ def _checked(model: keras.Model, choice: FilterChoice) -> list[keras.layers.Laye
     return layers
 
 
+def _chosen_by_name(model: keras.Model, choice: FilterChoice) -> dict[str, tuple[int, ...]]:
+    return dict(zip([layer.name for layer in _checked(model, choice)], choice, strict=True))
+
+
 @keras.saving.register_keras_serializable("lib")
 class ChannelOrder(keras.layers.Layer):
     """Puts the channels of parallel layers back in the order of the original layer."""
@@ -54,15 +60,33 @@ class ChannelOrder(keras.layers.Layer):
         return {**super().get_config(), "order": self.order}
 
 
+CHANNELWISE: tuple[type[keras.layers.Layer], ...] = (
+    keras.layers.MaxPooling2D,
+    keras.layers.AveragePooling2D,
+    keras.layers.Dropout,
+    keras.layers.ReLU,
+    keras.layers.Flatten,
+)
+"""Layers that treat all channels alike, each by itself, so that their order may be any."""
+
+READERS: tuple[type[keras.layers.Layer], ...] = (keras.layers.Conv2D, keras.layers.Dense)
+"""Layers whose weights can follow another order of the channels that they read."""
+
+
 def parallel(model: keras.Model, choice: FilterChoice) -> keras.Model:
     """Split each convolution of a model into a trainable and a frozen one, side by side.
+
+    Their maps are stacked, the trainable ones first, and stay in that order: the weights of the
+    next convolution, or of the dense layer behind a Flatten, follow. So nothing is copied
+    but to stack the maps. Before a layer that may mix channels, or that is not known here, the
+    maps are put back in order, with a warning.
 
     Parameters
     ----------
     model
-        A trained model of :func:`lib.stages.models.build`. It is not changed.
+        A trained stack of layers, as of :func:`lib.stages.models.build`. It is not changed.
     choice
-        The trainable filters of each layer; a layer may have none, or all.
+        The trainable filters of each convolution; a layer may have none, or all.
 
     Returns
     -------
@@ -70,36 +94,87 @@ def parallel(model: keras.Model, choice: FilterChoice) -> keras.Model:
         Computes the same logits. All that is not a convolution stays trainable: Table 12 of
         the paper counts only frozen filters as saved.
     """
-    split_layers = dict(zip([layer.name for layer in _checked(model, choice)], choice, strict=True))
+    return _split(model, choice, absorb=True)
+
+
+def gathered(model: keras.Model, choice: FilterChoice) -> keras.Model:
+    """Split a model as :func:`parallel` does, but put the maps in order behind each convolution.
+
+    This is Fig. 7 of the paper drawn literally. It copies every map once more, and its gradient.
+    """
+    return _split(model, choice, absorb=False)
+
+
+def _split(model: keras.Model, choice: FilterChoice, *, absorb: bool) -> keras.Model:
+    chosen_of = _chosen_by_name(model, choice)
     inputs = keras.Input(model.input_shape[1:])
-    maps = inputs
+    maps, order, joined = inputs, None, ""
     for layer in model.layers:
-        if layer.name in split_layers:
-            maps = _side_by_side(layer, split_layers[layer.name], maps)
+        if order and not (absorb and type(layer) in CHANNELWISE + READERS):
+            if absorb:
+                warnings.warn(
+                    f"{layer.name} may mix channels: the maps are put in order before it",
+                    stacklevel=3,
+                )
+            maps = _in_order(maps, order, joined)
+            order = None
+        weights = _following(layer.get_weights(), order)
+        if layer.name in chosen_of:
+            maps = _side_by_side(layer, weights, chosen_of[layer.name], maps)
+            joined = layer.name
         else:
             copy = layer.__class__.from_config(layer.get_config())
             maps = copy(maps)
-            copy.set_weights(layer.get_weights())
-    return keras.Model(inputs, maps, name=f"{model.name}_parallel")
+            copy.set_weights(weights)
+        order = _order_behind(layer, chosen_of, order)
+    if order:
+        maps = _in_order(maps, order, joined)
+    return keras.Model(inputs, maps, name=f"{model.name}_{'parallel' if absorb else 'gathered'}")
 
 
-def _side_by_side(layer: keras.layers.Conv2D, chosen: tuple[int, ...], maps: Any) -> Any:
-    rest = _rest(chosen, layer.filters)
-    kernel, bias = layer.get_weights()
+def _in_order(maps: Any, order: list[int], name: str) -> Any:
+    return ChannelOrder(np.argsort(order).tolist(), name=f"{name}_reordered")(maps)
+
+
+def _following(weights: Weights, order: list[int] | None) -> Weights:
+    """Return the weights of a layer that reads channels in an order (None: as they were)."""
+    return [weights[0][..., order, :], *weights[1:]] if order and weights else weights
+
+
+def _order_behind(
+    layer: keras.layers.Layer, chosen_of: dict[str, tuple[int, ...]], order: list[int] | None
+) -> list[int] | None:
+    """Return where the channels, or units, behind a layer come from; None: as they were."""
+    if layer.name in chosen_of:
+        order = [*chosen_of[layer.name], *_rest(chosen_of[layer.name], layer.filters)]
+        return None if order == sorted(order) else order
+    if isinstance(layer, keras.layers.Dense):
+        return None
+    if isinstance(layer, keras.layers.Flatten) and order:
+        shape = layer.input.shape[1:]
+        return list(np.arange(np.prod(shape)).reshape(shape)[..., order].ravel().tolist())
+    return order
+
+
+def _side_by_side(
+    layer: keras.layers.Conv2D, weights: Weights, chosen: tuple[int, ...], maps: Any
+) -> Any:
     branches = []
-    for part, indices in (("dominant", chosen), ("frozen", rest)):
-        if not indices:
-            continue
+    for part, indices in _parts(layer, chosen):
         config = {**layer.get_config(), "filters": len(indices), "name": f"{layer.name}_{part}"}
         branch = keras.layers.Conv2D.from_config(config)
         branches.append(branch(maps))
-        branch.set_weights([kernel[..., list(indices)], bias[list(indices)]])
+        branch.set_weights([array[..., indices] for array in weights])
         branch.trainable = part == "dominant"
     if len(branches) == 1:
         return branches[0]
-    joined = keras.layers.Concatenate(name=f"{layer.name}_joined")(branches)
-    order = np.argsort(chosen + rest).tolist()
-    return ChannelOrder(order, name=f"{layer.name}_reordered")(joined)
+    return keras.layers.Concatenate(name=f"{layer.name}_joined")(branches)
+
+
+def _parts(layer: keras.layers.Conv2D, chosen: tuple[int, ...]) -> list[tuple[str, list[int]]]:
+    """Return the names and filters of the layers that stand for a convolution: two, or one."""
+    both = ("dominant", list(chosen)), ("frozen", list(_rest(chosen, layer.filters)))
+    return [(part, indices) for part, indices in both if indices]
 
 
 BLOCKS = "blocks"
@@ -152,22 +227,24 @@ def _reordered(weights: Weights, orders: list[list[int]]) -> Weights:
 
 
 def _merged_parallel(split: keras.Model, model: keras.Model, choice: FilterChoice) -> Weights:
-    chosen_of = dict(zip([layer.name for layer in _checked(model, choice)], choice, strict=True))
+    chosen_of = _chosen_by_name(model, choice)
     own = {layer.name: layer for layer in split.layers}
-    weights: Weights = []
+    merged: Weights = []
+    order: list[int] | None = None
     for layer in model.layers:
-        whole = [array.copy() for array in layer.get_weights()]
+        weights = [array.copy() for array in layer.get_weights()]
         if layer.name in chosen_of:
-            chosen = chosen_of[layer.name]
-            for part, indices in (("dominant", chosen), ("frozen", _rest(chosen, layer.filters))):
-                if indices:
-                    tuned = own[f"{layer.name}_{part}"].get_weights()
-                    for target, source in zip(whole, tuned, strict=True):
-                        target[..., list(indices)] = source
-        elif whole:
-            whole = own[layer.name].get_weights()
-        weights += whole
-    return weights
+            for part, indices in _parts(layer, chosen_of[layer.name]):
+                tuned = own[f"{layer.name}_{part}"].get_weights()
+                for target, source in zip(weights, tuned, strict=True):
+                    target[..., indices] = source
+        elif weights:
+            weights = own[layer.name].get_weights()
+        merged += _following(weights, order and np.argsort(order).tolist())
+        order = _order_behind(layer, chosen_of, order)
+        if f"{layer.name}_reordered" in own:
+            order = None
+    return merged
 
 
 def merged_weights(split: keras.Model, model: keras.Model, choice: FilterChoice) -> Weights:
@@ -176,7 +253,7 @@ def merged_weights(split: keras.Model, model: keras.Model, choice: FilterChoice)
     Parameters
     ----------
     split
-        From :func:`parallel` or :func:`selective`.
+        From :func:`parallel`, :func:`gathered` or :func:`selective`.
     model
         The model that was split; only its layout is used.
     choice
