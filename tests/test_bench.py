@@ -84,7 +84,7 @@ class TestWaysToFineTune:
         if way in ("parallel", "selective"):
             return splitting.merged_weights(after[way], original, CHOICE)
         if way == bench.KERNELS_ONLY:
-            everything = tuple(tuple(range(n)) for n in models.CONV_FILTERS["shallow"])
+            everything = tuple(tuple(range(n)) for n in models.conv_filters("shallow"))
             return splitting.merged_weights(after[way], original, everything)
         return after[way].get_weights()
 

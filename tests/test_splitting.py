@@ -72,7 +72,7 @@ def random_choice(architecture: Architecture, fraction: float, seed: int) -> Fil
     random = np.random.default_rng(seed)
     return tuple(
         tuple(sorted(random.permutation(count)[: filters.how_many(fraction, count)].tolist()))
-        for count in models.CONV_FILTERS[architecture]
+        for count in models.conv_filters(architecture)
     )
 
 
@@ -129,7 +129,7 @@ def trained_steps(
     """Train a few steps; the dropout of every split model draws the same units."""
     first = [
         [*chosen, *sorted(set(range(count)) - set(chosen))]
-        for chosen, count in zip(choice, models.CONV_FILTERS[architecture], strict=True)
+        for chosen, count in zip(choice, models.conv_filters(architecture), strict=True)
     ]
     if split.name.endswith("parallel"):  # its maps stay in that order
         first = [list(range(len(order))) for order in first]

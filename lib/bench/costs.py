@@ -1,8 +1,7 @@
 """What a training step and an attack cost, counted from the shapes of the layers.
 
 Counts, not measurements: multiply-adds of plain convolutions and matrix products (what lies
-between them is left out, and so is what :mod:`lib.fast.winograd` saves), and
-the numbers that have to be stored. :mod:`lib.bench.suite` measures.
+between them is left out), and the numbers that have to be stored. :mod:`lib.bench.suite` measures.
 """
 
 from collections.abc import Iterator

@@ -26,10 +26,9 @@ from lib.bench.timing import Comparison, fresh_process, in_turn, in_words, machi
 from lib.compute import sweeps
 from lib.compute.parameters import Architecture, Dataset, Method
 from lib.evidence import records
-from lib.fast import survivors
-from lib.stages import adaptive, attacks, data, filters, models, splitting
+from lib.stages import adapters, attacks, data, filters, models, robustness, splitting
 from lib.stages.attacks import Attack
-from lib.stages.data import Images, Split
+from lib.stages.data import Examples, Images
 from lib.stages.filters import FilterChoice
 
 Section = Literal["step", "survivors", "crafting", "sweeps"]
@@ -115,7 +114,7 @@ def some_filters(architecture: Architecture, fraction: float) -> FilterChoice:
     """
     return tuple(
         tuple(np.linspace(0, count - 1, filters.how_many(fraction, count), dtype=int).tolist())
-        for count in models.CONV_FILTERS[architecture]
+        for count in models.conv_filters(architecture)
     )
 
 
@@ -227,7 +226,7 @@ def compare_steps(scale: Scale) -> Iterator[Comparison]:
 # --- Attacks ------------------------------------------------------------------------------
 
 
-def _victim(scale: Scale) -> tuple[keras.Model, Split]:
+def _victim(scale: Scale) -> tuple[keras.Model, Examples]:
     images = data.load(scale.dataset).test
     model = models.trained(models.Training(scale.dataset, scale.victim))
     return model, images.first(min(scale.images, len(images)))
@@ -251,12 +250,12 @@ def compare_survivors(scale: Scale) -> Iterator[Comparison]:
             models.predict(model, found)
 
         def drop_fooled(attack: Attack = attack) -> None:
-            survivors.robust(model, attack, images.images, images.labels)
+            robustness.robust(model, attack, images.images, images.labels)
 
         def attack_one(attack: Attack = attack) -> None:
             # Where the plain attack seeds its random starts, TensorFlow forgets how functions
             # were set up: that is its own cost, and not that of the way that comes next.
-            survivors.robust(model, attack, images.images[:1], images.labels[:1])
+            robustness.robust(model, attack, images.images[:1], images.labels[:1])
 
         ways = {"plain": plain, "survivors": drop_fooled}
         seconds = in_turn(ways, scale.rounds, before=attack_one)
@@ -269,7 +268,7 @@ Crafter = Callable[[], Images]
 
 
 def _in_batches(
-    attack_batch: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], images: Split, batch: int
+    attack_batch: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], images: Examples, batch: int
 ) -> Images:
     parts = [
         attack_batch(
@@ -296,7 +295,7 @@ def _foolbox(model: keras.Model, attack: Attack) -> Callable[[tf.Tensor, tf.Tens
         from foolbox.attacks.fast_gradient_method import LinfFastGradientAttack
         from foolbox.attacks.projected_gradient_descent import LinfProjectedGradientDescentAttack
 
-    wrapped = adaptive.foolbox_model(model)
+    wrapped = adapters.foolbox_model(model)
     if attack.method == "fgsm":
         method: Any = LinfFastGradientAttack(random_start=False)
     else:
@@ -307,7 +306,7 @@ def _foolbox(model: keras.Model, attack: Attack) -> Callable[[tf.Tensor, tf.Tens
 
 
 def _art(model: keras.Model, attack: Attack) -> Callable[[Images, data.Labels], Images]:
-    classifier = adaptive.art_model(model, (28, 28, 1))
+    classifier = adapters.art_model(model, (28, 28, 1))
     from art.attacks import evasion
 
     common = {"eps": attack.epsilon, "batch_size": attacks.BATCH}
@@ -325,7 +324,7 @@ def _art(model: keras.Model, attack: Attack) -> Callable[[Images, data.Labels], 
     return generate
 
 
-def crafters(model: keras.Model, attack: Attack, images: Split) -> dict[str, Crafter]:
+def crafters(model: keras.Model, attack: Attack, images: Examples) -> dict[str, Crafter]:
     """Return the implementations of an attack, on the same images.
 
     Parameters
@@ -375,7 +374,7 @@ def _attack(method: Method, steps: int) -> Attack:
     return Attack(method, EPSILON, steps=steps, random_start=False)
 
 
-def _compare_batches(scale: Scale, model: keras.Model, images: Split) -> Iterator[Comparison]:
+def _compare_batches(scale: Scale, model: keras.Model, images: Examples) -> Iterator[Comparison]:
     attack_batch = _cleverhans(model, _attack("pgd", max(1, scale.attack_steps // 4)))
     usual = f"batches of {attacks.BATCH}"
 
