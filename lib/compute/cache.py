@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 from joblib import Memory
 
-from lib.compute import parameters, provenance
+from lib.compute import provenance, registered
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -79,7 +79,7 @@ def key(function: Callable[[E], R], experiment: E) -> str:
         attackers, the files count that it names, and no others.
     """
     fields = asdict(experiment)  # type: ignore[call-overload]
-    modules = {function.__module__.removeprefix("lib."), *parameters.modules(fields)}
+    modules = {function.__module__.removeprefix("lib."), *registered.modules(fields)}
     determined_by = {
         "experiment": fields,
         "function": function.__qualname__,

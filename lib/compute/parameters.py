@@ -5,93 +5,16 @@ validates what the command line and the presets say against them, and the experi
 validate their fields with the same ones.
 """
 
-import ast
-from collections.abc import Callable, Iterator, Mapping
-from functools import cache
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
-from pydantic_core import CoreSchema, core_schema
 
-STAGES = Path(__file__).parent.parent / "stages"
+from lib.compute.registered import NameIn
 
-FOLDERS: Mapping[str, str] = {
-    "dataset": "datasets",
-    "architecture": "networks",
-    "rung": "attackers",
-}
-"""Fields of experiments that name a file, and the folder of :mod:`lib.stages` that it lies in."""
-
-
-@cache
-def names(folder: str) -> tuple[str, ...]:
-    """Return what can be named of a kind: one thing a file of a folder of :mod:`lib.stages`.
-
-    A file says its place by ``ORDER = number``; those without come last. Nothing is imported, so
-    that who checks names needs no TensorFlow.
-
-    Parameters
-    ----------
-    folder
-        One of :data:`FOLDERS`: ``datasets``, ``networks`` or ``attackers``.
-
-    Returns
-    -------
-    tuple of str
-        The files' names, with hyphens for underscores.
-    """
-    files = [path for path in (STAGES / folder).glob("*.py") if path.stem != "__init__"]
-    return tuple(path.stem.replace("_", "-") for path in sorted(files, key=_place))
-
-
-def _place(path: Path) -> tuple[float, str]:
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ORDER":
-            return float(ast.literal_eval(node.value)), path.stem
-    return float("inf"), path.stem
-
-
-def module(folder: str, name: str) -> str:
-    """Return the module of something that :func:`names` lists, without the ``lib.`` in front."""
-    return f"stages.{folder}.{name.replace('-', '_')}"
-
-
-def modules(experiment: object) -> Iterator[str]:
-    """Yield the modules of all that an experiment names in its :data:`FOLDERS` fields.
-
-    Parameters
-    ----------
-    experiment
-        Of :func:`dataclasses.asdict`: the fields of nested experiments count, too.
-    """
-    if isinstance(experiment, list | tuple):
-        for part in experiment:
-            yield from modules(part)
-    elif isinstance(experiment, Mapping):
-        for field, value in experiment.items():
-            if field in FOLDERS and value in names(FOLDERS[field]):
-                yield module(FOLDERS[field], value)
-            else:
-                yield from modules(value)
-
-
-class _NameIn:
-    """Allows the names of the files in a folder."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-
-    def __get_pydantic_core_schema__(
-        self, source: type, handler: Callable[[type], CoreSchema]
-    ) -> CoreSchema:
-        return core_schema.literal_schema(list(names(self.folder)))
-
-
-Dataset = Annotated[str, _NameIn("datasets")]
+Dataset = Annotated[str, NameIn("datasets")]
 """A file of :mod:`lib.stages.datasets`."""
 
-Architecture = Annotated[str, _NameIn("networks")]
+Architecture = Annotated[str, NameIn("networks")]
 """A file of :mod:`lib.stages.networks`; ``shallow``, ``base`` and ``dense`` are the paper's."""
 
 Method = Literal["fgsm", "pgd"]
@@ -100,7 +23,7 @@ Method = Literal["fgsm", "pgd"]
 Part = Literal["test", "validation"]
 """Which images choose filters: the paper's are test images; validation images leave those alone."""
 
-Rung = Annotated[str, _NameIn("attackers")]
+Rung = Annotated[str, NameIn("attackers")]
 """What an attacker does, a file of :mod:`lib.stages.attackers`: the weakest first.
 
 Of every rung, an image counts as withstood only if its clean version is read correctly, too. So

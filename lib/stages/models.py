@@ -12,15 +12,17 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from lib.compute import parameters
+from lib.compute import registered
 from lib.compute.cache import cached
 from lib.compute.parameters import Architecture, Count, Dataset, Fraction, Seed
 from lib.stages import data, registry
 from lib.stages.data import Images, Labels
 
 tf.get_logger().setLevel("ERROR")  # it warns that every network is compiled anew
+# From the start, not when something first trains: results must not depend on what is in the cache.
+tf.config.experimental.enable_op_determinism()
 
-ARCHITECTURES: tuple[Architecture, ...] = parameters.names("networks")
+ARCHITECTURES: tuple[Architecture, ...] = registered.names("networks")
 """All networks, the paper's first."""
 
 PREDICTION_BATCH = 500
@@ -130,14 +132,13 @@ def compile_for_training(model: keras.Model, learning_rate: float) -> None:
 
 
 def make_repeatable(seed: int) -> None:
-    """Seed every random draw that follows and forbid operations with unordered sums.
+    """Seed every random draw that follows. Operations with unordered sums are forbidden above.
 
     The same seed then gives bit-identical weights on the same machine with the same number
     of threads. Another processor, or another number of threads, adds the same numbers in
     another order, and TensorFlow does not promise equal bits there.
     """
     keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
 
 
 @cached

@@ -3,7 +3,7 @@
 from importlib import import_module
 from types import ModuleType
 
-from lib.compute import parameters
+from lib.compute import registered
 
 
 def entry(folder: str, name: str) -> ModuleType:
@@ -14,15 +14,15 @@ def entry(folder: str, name: str) -> ModuleType:
     folder
         ``datasets``, ``networks`` or ``attackers``.
     name
-        One of :func:`lib.compute.parameters.names`.
+        One of :func:`lib.compute.registered.names`.
 
     Raises
     ------
     ValueError
         If there is no such file.
     """
-    known = parameters.names(folder)
+    known = registered.names(folder)
     if name not in known:
         raise ValueError(f"{name!r} is none of the {folder} {', '.join(known)}")
     # By name alone: cached results depend on the files that an experiment names, not on all.
-    return import_module("lib." + parameters.module(folder, name))
+    return import_module("lib." + registered.module(folder, name))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.compute import parameters
+from lib.compute import registered
 from lib.compute.parameters import Count, Epsilon, Rung
 from lib.stages.defences import Defence
 from lib.stages.threats import (
@@ -19,7 +19,7 @@ from lib.stages.threats import (
     withstood,
 )
 
-RUNGS: tuple[Rung, ...] = parameters.names("attackers")
+RUNGS: tuple[Rung, ...] = registered.names("attackers")
 """All attackers, the weakest first."""
 
 MEANINGS: dict[Rung, str] = {rung: attacker(rung).meaning for rung in RUNGS}
