@@ -14,7 +14,7 @@ from .conftest import ROOT
 
 EXPERIMENT = """
 import json
-from importlib.util import find_spec
+import sys
 
 from lib.stages import adaptive, models
 from lib.stages.attacks import Attack
@@ -33,8 +33,7 @@ verdicts = {
     for defence in (network, tuned)
     for rung in ("clean", "pgd", "targeted")
 }
-package = find_spec("lib.fast")
-fast = package is not None and package.has_location
+fast = [name for name in sys.modules if name.startswith("lib.fast.")]
 print(json.dumps({"fast": fast, "verdicts": verdicts}))
 """
 
@@ -54,7 +53,8 @@ def outcome(folder: Path, *removed: str) -> dict[str, object]:
 def test_verdicts_without_the_fast_layers_are_the_same(tmp_path: Path) -> None:
     with_them = outcome(tmp_path / "with")
     without = outcome(tmp_path / "without", "fast")
-    assert (with_them["fast"], without["fast"]) == (True, False)
+    assert len(with_them["fast"]) == 3  # type: ignore[arg-type]
+    assert without["fast"] == []
     assert without["verdicts"] == with_them["verdicts"]
     for name, verdict in without["verdicts"].items():  # type: ignore[attr-defined]
         assert 5 < sum(verdict) < 60, name  # there is something to tell apart

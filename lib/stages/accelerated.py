@@ -5,8 +5,9 @@ Nothing here needs it: where the folder is missing, or cannot compute a network,
 
 import pkgutil
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
+
+from lib.compute.provenance import PACKAGE
 
 
 def find(name: str) -> Callable[..., Any] | None:
@@ -18,8 +19,7 @@ def find(name: str) -> Callable[..., Any] | None:
         As ``lib.fast.fused:logits``. Written out where it is used: results that it computes then
         depend on its code, see :func:`lib.compute.provenance.imported_modules`.
     """
-    package = find_spec("lib.fast")
-    if package is None or not package.has_location:
+    if not (PACKAGE / "fast" / "__init__.py").is_file():
         return None
     function: Callable[..., Any] = pkgutil.resolve_name(name)
     return function
