@@ -367,7 +367,7 @@ class TestExperiments:
         return attacks.StaticSet(TINY, FGSM, "test", 40)
 
     def test_a_static_set_perturbs_its_clean_images_in_order(self, static, model):
-        clean = attacks.clean_split(static)
+        clean = attacks.clean_examples(static)
         np.testing.assert_array_equal(clean.images, data.load("mnist-tiny").test.images[:40])
         np.testing.assert_array_equal(
             attacks.craft(static), attacks.perturb(model, FGSM, clean.images, clean.labels)
@@ -375,11 +375,11 @@ class TestExperiments:
 
     @pytest.mark.parametrize("part", ["train", "validation", "test"])
     def test_a_static_set_can_be_a_whole_part(self, part):
-        whole = attacks.clean_split(attacks.StaticSet(TINY, FGSM, part))
+        whole = attacks.clean_examples(attacks.StaticSet(TINY, FGSM, part))
         assert whole is getattr(data.load("mnist-tiny"), part)
 
     def test_the_seed_of_a_static_set_is_its_victim_s(self, static, model):
-        clean = attacks.clean_split(static)
+        clean = attacks.clean_examples(static)
         crafted = {}
         for seed in (0, 1):
             victim = models.Training(**vars(TINY) | {"seed": seed})
@@ -389,7 +389,7 @@ class TestExperiments:
         assert not np.array_equal(crafted[0], crafted[1])
 
     def test_static_accuracy_is_the_victim_s_on_the_static_set(self, static, model):
-        adversarial, labels = attacks.craft(static), attacks.clean_split(static).labels
+        adversarial, labels = attacks.craft(static), attacks.clean_examples(static).labels
         expected = models.accuracy(model, adversarial, labels)
         assert evaluation.static_accuracy(static) == expected < 0.3
 

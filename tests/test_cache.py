@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from lib.compute import cache, provenance
+from lib.compute import cache, provenance, registered
 
 
 @dataclass(frozen=True)
@@ -235,3 +235,64 @@ class TestKey:
             for epsilon in (0.1, 0.2, 0.3, 0.1 + 0.2)
         }
         assert len(keys) == 4
+
+
+@dataclass(frozen=True)
+class Named:
+    """An experiment that names files."""
+
+    dataset: str = "one"
+    rung: str = "plain"
+
+
+@dataclass(frozen=True)
+class Holding:
+    """One that holds others."""
+
+    victims: tuple[Named, ...]
+
+
+class TestWhatItNames:
+    @pytest.fixture
+    def package(self, tmp_path, monkeypatch):
+        """Put two data sets and an attacker in the place of those of lib."""
+        package = tmp_path / "lib"
+        for path, source in {
+            "stages/data": "CLASSES = 10\n",
+            "stages/datasets/one": 'MD5 = "a"\n',
+            "stages/datasets/two": 'ORDER = 1\nMD5 = "b"\n',
+            "stages/attackers/plain": "STEPS = 1\n",
+        }.items():
+            (package / path).parent.mkdir(parents=True, exist_ok=True)
+            (package / f"{path}.py").write_text(source)
+        monkeypatch.setattr(provenance, "PACKAGE", package)
+        monkeypatch.setattr(registered, "STAGES", package / "stages")
+        self.forget()
+        yield package
+        self.forget()
+
+    def forget(self):
+        provenance.code_digest.cache_clear()
+        registered.names.cache_clear()
+
+    def keys(self, draw, *experiments):
+        self.forget()
+        return [cache.key(draw.__wrapped__, experiment) for experiment in experiments]
+
+    @pytest.mark.parametrize("wrap", [lambda named: named, lambda named: Holding((named,))])
+    def test_its_files_count_and_no_others(self, draw, package, wrap):
+        experiments = wrap(Named()), wrap(Named("two"))
+        before = self.keys(draw, *experiments)
+        (package / "stages/datasets/two.py").write_text('ORDER = 1\nMD5 = "c"\n')
+        (package / "stages/datasets/three.py").write_text('MD5 = "d"\n')
+        after = self.keys(draw, *experiments)
+        assert after[0] == before[0]
+        assert after[1] != before[1]
+        (package / "stages/attackers/plain.py").write_text("STEPS = 2\n")
+        assert not set(after) & set(self.keys(draw, *experiments))
+
+    def test_names_are_listed_in_the_order_that_the_files_say(self, package):
+        (package / "stages/datasets/a_zero.py").write_text("ORDER = 0.5\n")
+        (package / "stages/datasets/__init__.py").write_text("ORDER = 0\n")
+        self.forget()
+        assert registered.names("datasets") == ("a-zero", "two", "one")

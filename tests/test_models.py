@@ -102,7 +102,7 @@ class TestEarlyStopping:
         tiny = data.load("mnist-tiny")
         shifted = tiny.validation.labels.copy()
         shifted[: int(share * len(shifted))] += 1
-        validation = data.Split(tiny.validation.images, shifted % 10)
+        validation = data.Examples(tiny.validation.images, shifted % 10)
         monkeypatch.setattr(data, "load", lambda name: data.Data(tiny.train, validation, tiny.test))
         return validation
 

@@ -36,6 +36,14 @@ def test_colors_tell_models_and_attacks_apart():
     assert len(set(colors)) == 5
 
 
+def test_names_get_colors_in_their_order_and_new_ones_the_next():
+    colors = style.InOrder(["one", "two"], "rgb")
+    assert colors == {"one": "r", "two": "g"}
+    assert [colors["three"], colors["four"], colors["three"]] == ["b", "r", "b"]
+    assert list(style.MODEL_COLORS)[:3] == ["shallow", "base", "dense"]
+    assert set(style.MODEL_MARKERS) == set(style.MODEL_COLORS)
+
+
 def test_an_image_is_drawn_from_black_to_white_whatever_its_range():
     figure = style.image_grid(np.full((1, 28, 28, 1), 0.5), columns=1)
     (drawn,) = figure.axes[0].images

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 from lib.compute.parameters import Architecture
 from lib.evidence import paper
 from lib.fast import fused
+from lib.fast import selective as fast_selective
 from lib.stages import filters, models, splitting
 from lib.stages.filters import FilterChoice
 from lib.stages.models import Weights
 
+REAL_IS_BLOCK = fused.is_block
 FORMS = (splitting.parallel, splitting.gathered, splitting.selective)
 every_form = pytest.mark.parametrize("split", FORMS)
 RANDOM = np.random.default_rng(0)
@@ -48,6 +51,15 @@ def plain_dropout_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(splitting, "CHANNELWISE", (*splitting.CHANNELWISE, PlainDropout))
 
 
+@pytest.fixture(autouse=True)
+def fast_layers_take_plain_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without that, the selective form would be the parallel one here."""
+    plain = [*fused.BLOCK[:2], PlainDropout]
+    monkeypatch.setattr(
+        fused, "is_block", lambda layers: [type(layer) for layer in layers[:3]] == plain
+    )
+
+
 def with_plain_dropout(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Copy a layer, and let the parallel layers drop what the selective ones do."""
     if isinstance(layer, keras.layers.Dropout):
@@ -72,7 +84,7 @@ def random_choice(architecture: Architecture, fraction: float, seed: int) -> Fil
     random = np.random.default_rng(seed)
     return tuple(
         tuple(sorted(random.permutation(count)[: filters.how_many(fraction, count)].tolist()))
-        for count in models.CONV_FILTERS[architecture]
+        for count in models.conv_filters(architecture)
     )
 
 
@@ -129,7 +141,7 @@ def trained_steps(
     """Train a few steps; the dropout of every split model draws the same units."""
     first = [
         [*chosen, *sorted(set(range(count)) - set(chosen))]
-        for chosen, count in zip(choice, models.CONV_FILTERS[architecture], strict=True)
+        for chosen, count in zip(choice, models.conv_filters(architecture), strict=True)
     ]
     if split.name.endswith("parallel"):  # its maps stay in that order
         first = [list(range(len(order))) for order in first]
@@ -339,3 +351,74 @@ def test_an_impossible_choice_is_refused_in_one_line(
     with pytest.raises(ValueError, match=re.escape(complaint)) as caught:
         split(new_model("shallow"), choice)
     assert "\n" not in str(caught.value)
+
+
+OTHER_BLOCKS = {
+    "average pooling": ({}, keras.layers.AveragePooling2D(2)),
+    "tanh": ({"activation": "tanh"}, keras.layers.MaxPooling2D(2)),
+    "valid padding": ({"padding": "valid"}, keras.layers.MaxPooling2D(2)),
+    "strides": ({"strides": 2}, keras.layers.MaxPooling2D(2)),
+    "even kernel": ({"kernel_size": 4}, keras.layers.MaxPooling2D(2)),
+    "no bias": ({"use_bias": False}, keras.layers.MaxPooling2D(2)),
+    "groups": ({"groups": 2}, keras.layers.MaxPooling2D(2)),
+    "dilation": ({"dilation_rate": 2}, keras.layers.MaxPooling2D(2)),
+    "weight decay": ({"kernel_regularizer": "l2"}, keras.layers.MaxPooling2D(2)),
+    "wide pool": ({}, keras.layers.MaxPooling2D(3)),
+    "padded pool": ({}, keras.layers.MaxPooling2D(2, padding="same")),
+}
+
+
+def unlike_the_papers(convolution: dict[str, Any], pooling: keras.layers.Layer) -> keras.Model:
+    keras.utils.set_random_seed(1)
+    usual = {"filters": 6, "kernel_size": 3, "padding": "same", "activation": "relu"}
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 2)),
+            keras.layers.Conv2D(**usual | convolution),
+            pooling.__class__.from_config(pooling.get_config()),
+            keras.layers.Dropout(0.0),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10),
+        ]
+    )
+
+
+class TestNetworksThatTheFastLayersCannotCompute:
+    @pytest.fixture(autouse=True)
+    def real_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(fused, "is_block", REAL_IS_BLOCK)
+
+    def test_those_of_the_paper_are_computed(self) -> None:
+        for architecture in models.ARCHITECTURES[:3]:
+            model = models.build(architecture)
+            choice = random_choice(architecture, 0.1, 0)
+            assert splitting.selective(model, choice).name.endswith("selective")
+
+    @pytest.mark.parametrize("block", OTHER_BLOCKS.values(), ids=OTHER_BLOCKS)
+    def test_are_split_in_the_plain_form(
+        self, block: tuple[dict[str, Any], keras.layers.Layer]
+    ) -> None:
+        model, choice = unlike_the_papers(*block), ((1, 4),)
+        images = RANDOM.random((8, 28, 28, 2), np.float32)
+        runs = []
+        for split in (splitting.parallel, splitting.selective):
+            network = split(model, choice)
+            np.testing.assert_allclose(network(images), model(images), rtol=0, atol=1e-5)
+            network.compile(keras.optimizers.SGD(0.1), "mse")
+            network.train_on_batch(images, np.ones((8, 10)))
+            runs.append(splitting.merged_weights(network, model, choice))
+        for plain, other, before in zip(*runs, model.get_weights(), strict=True):
+            np.testing.assert_allclose(other, plain, rtol=0, atol=1e-6)
+            assert np.abs(plain - before).max() > 1e-4
+
+    @pytest.mark.parametrize("layer", [keras.layers.BatchNormalization, keras.layers.ReLU])
+    @pytest.mark.parametrize("place", [1, 2, 3, 4])
+    def test_so_are_those_with_a_layer_in_between(self, layer: Any, place: int) -> None:
+        usual = unlike_the_papers({}, keras.layers.MaxPooling2D(2))
+        layers = list(usual.layers)
+        model = keras.Sequential(
+            [keras.Input((28, 28, 2)), *layers[:place], layer(), *layers[place:]]
+        )
+        assert fast_selective.computes(usual)
+        assert not fast_selective.computes(model)
+        assert not fast_selective.computes(keras.Model(usual.inputs, usual.outputs))

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lib.fast import survivors
-from lib.stages import attacks, models
+from lib.stages import accelerated, attacks, models, robustness
 from lib.stages.attacks import Attack
 from tests.helpers import shared_tiny_model, tiny_model, tiny_split
 
@@ -22,6 +21,14 @@ LARGE_STEP = Attack("pgd", epsilon=0.04, step_size=0.1, steps=2)
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
     monkeypatch.setattr(attacks, "BATCH", 32)
+
+
+@pytest.fixture(params=["survivors", "every attempt"])
+def way(request, monkeypatch):
+    """Attack with lib.fast, and as if it were not there."""
+    if request.param == "every attempt":
+        monkeypatch.setattr(accelerated, "find", lambda name: None)
+    return request.param
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +60,7 @@ def plain(model, attack, split, restarts=1, seed=0, targeted=False):
         targets = (split.labels + (attempt % 9 + 1 if targeted else 0)) % 10
         images = np.stack(
             [
-                survivors.start(image, attack, index=index, restart=attempt, seed=seed)
+                robustness.start(image, attack, index=index, restart=attempt, seed=seed)
                 for index, image in enumerate(split.images)
             ]
         )
@@ -68,6 +75,7 @@ def plain(model, attack, split, restarts=1, seed=0, targeted=False):
     return withstood
 
 
+@pytest.mark.usefixtures("way")
 class TestVerdicts:
     @pytest.mark.parametrize(
         ("attack", "restarts"),
@@ -77,14 +85,14 @@ class TestVerdicts:
     def test_are_those_of_the_plain_loop(self, model, split, attack, restarts):
         expected = plain(model, attack, split, restarts)
         assert 5 < expected.sum() < len(split) - 5  # there is something to tell apart
-        found = survivors.robust(model, attack, split.images, split.labels, restarts=restarts)
+        found = robustness.robust(model, attack, split.images, split.labels, restarts=restarts)
         np.testing.assert_array_equal(found, expected)
 
     @pytest.mark.parametrize("restarts", [1, 2])
     def test_targeting_tries_all_nine_digits(self, model, split, restarts):
         attack, some = replace(RANDOM, steps=3), split.first(40)
         expected = plain(model, attack, some, restarts, targeted=True)
-        found = survivors.robust(
+        found = robustness.robust(
             model, attack, some.images, some.labels, restarts=restarts, targeted=True
         )
         np.testing.assert_array_equal(found, expected)
@@ -95,21 +103,21 @@ class TestVerdicts:
         adversarial = attacks.perturb(model, attack, split.images, split.labels)
         fooled = models.predict(model, adversarial) != split.labels
         assert fooled.any()
-        assert not survivors.robust(model, attack, split.images, split.labels)[fooled].any()
+        assert not robustness.robust(model, attack, split.images, split.labels)[fooled].any()
 
     def test_an_image_fooled_on_the_way_counts_even_if_it_comes_back(self, model, split):
         # One huge step over and over: many images are fooled at some step, not at the last.
         there_and_back = Attack("pgd", epsilon=0.3, step_size=0.3, steps=6, random_start=False)
         adversarial = attacks.perturb(model, there_and_back, split.images, split.labels)
         last = models.predict(model, adversarial) == split.labels
-        found = survivors.robust(model, there_and_back, split.images, split.labels)
+        found = robustness.robust(model, there_and_back, split.images, split.labels)
         assert found.sum() <= last.sum()
         np.testing.assert_array_equal(found, plain(model, there_and_back, split))
 
     def test_restarts_only_lower(self, model, split):
         weak = replace(RANDOM, steps=2, step_size=0.02)
         verdicts = [
-            survivors.robust(model, weak, split.images, split.labels, restarts=restarts)
+            robustness.robust(model, weak, split.images, split.labels, restarts=restarts)
             for restarts in (1, 2, 8)
         ]
         for fewer, more in pairwise(verdicts):
@@ -117,22 +125,22 @@ class TestVerdicts:
         assert verdicts[-1].sum() < verdicts[0].sum()
 
     def test_do_not_depend_on_the_batches(self, model, split, monkeypatch):
-        expected = survivors.robust(model, RANDOM, split.images, split.labels, restarts=2)
+        expected = robustness.robust(model, RANDOM, split.images, split.labels, restarts=2)
         for size in (7, 128):
             monkeypatch.setattr(attacks, "BATCH", size)
-            found = survivors.robust(model, RANDOM, split.images, split.labels, restarts=2)
+            found = robustness.robust(model, RANDOM, split.images, split.labels, restarts=2)
             np.testing.assert_array_equal(found, expected)
 
     def test_a_seed_is_another_draw(self, split):
         starts = [
-            survivors.start(split.images[0], RANDOM, index=index, restart=restart, seed=seed)
+            robustness.start(split.images[0], RANDOM, index=index, restart=restart, seed=seed)
             for seed, restart, index in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))
         ]
         assert len({image.tobytes() for image in starts}) == len(starts)
 
     def test_no_images(self, model, split):
         nothing = split.first(0)
-        assert len(survivors.robust(model, RANDOM, nothing.images, nothing.labels)) == 0
+        assert len(robustness.robust(model, RANDOM, nothing.images, nothing.labels)) == 0
 
 
 class TestSteps:
@@ -140,7 +148,7 @@ class TestSteps:
     def test_lead_where_those_of_cleverhans_lead(self, model, split, attack):
         attack = replace(attack, random_start=False)
         size = min(attack.step_size, attack.epsilon)
-        step, images = survivors.stepper(model, "logits"), split.images[:32]
+        step, images = robustness.stepper(model, "logits"), split.images[:32]
         clean, labels = tf.constant(images), tf.constant(split.labels[:32])
         current = clean
         for _ in range(attack.steps):
@@ -152,36 +160,36 @@ class TestSteps:
 
     def test_other_models_are_attacked_as_they_are(self, model, split):
         functional = keras.Model(model.inputs, model.outputs)
-        found = survivors.robust(functional, RANDOM, split.images, split.labels)
-        expected = survivors.robust(model, RANDOM, split.images, split.labels)
+        found = robustness.robust(functional, RANDOM, split.images, split.labels)
+        expected = robustness.robust(model, RANDOM, split.images, split.labels)
         np.testing.assert_array_equal(found, expected)
 
     def test_nothing_is_traced_twice(self, split):
         model = tiny_model(dropout=0.125)  # a shape that no other test has
         for attack, count, restarts in ((RANDOM, 75, 1), (RANDOM, 3, 2), (FGSM, 40, 1)):
             some = split.first(count)
-            survivors.robust(model, attack, some.images, some.labels, restarts=restarts)
-        step = survivors.stepper(models.stand_in(model), "logits")
+            robustness.robust(model, attack, some.images, some.labels, restarts=restarts)
+        step = robustness.stepper(models.shared_model(model), "logits")
         assert step.experimental_get_tracing_count() == 1
 
 
 class TestRefusals:
     def test_an_image_outside_the_ball_is_never_judged(self, model, split, monkeypatch):
-        honest = survivors.stepper(model, "logits")
+        honest = robustness.stepper(model, "logits")
 
         def too_far(clean, images, labels, targets, epsilon, step_size):
             return honest(clean, images, labels, targets, 2 * epsilon, step_size)
 
-        monkeypatch.setattr(survivors, "stepper", lambda *_: too_far)
+        monkeypatch.setattr(robustness, "stepper", lambda *_: too_far)
         far = replace(STILL, step_size=0.06)
         with pytest.raises(attacks.AttackError, match="more than epsilon"):
-            survivors.robust(model, far, split.images, split.labels)
+            robustness.robust(model, far, split.images, split.labels)
 
     def test_a_label_an_image(self, model, split):
         with pytest.raises(ValueError, match="75 images but 74 labels"):
-            survivors.robust(model, RANDOM, split.images, split.labels[:-1])
+            robustness.robust(model, RANDOM, split.images, split.labels[:-1])
 
     @pytest.mark.parametrize("attack", [STILL, FGSM], ids=["pgd", "fgsm"])
     def test_restarts_need_random_starts(self, model, split, attack):
         with pytest.raises(ValueError, match="2 restarts"):
-            survivors.robust(model, attack, split.images, split.labels, restarts=2)
+            robustness.robust(model, attack, split.images, split.labels, restarts=2)

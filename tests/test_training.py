@@ -75,7 +75,7 @@ def test_the_history_begins_with_the_victim_and_ends_with_the_defended_model(
     tuning: FineTuning,
 ) -> None:
     static = attacks.StaticSet(VICTIM, FGSM, "validation", 180)
-    clean, adversarial = attacks.clean_split(static), attacks.craft(static)
+    clean, adversarial = attacks.clean_examples(static), attacks.craft(static)
     history = training.fine_tune(tuning).history
     assert {name: len(values) for name, values in history.items()} == {"clean": 3, "static": 3}
     for model, when in ((models.trained(VICTIM), 0), (training.defended(tuning), -1)):
@@ -120,7 +120,7 @@ def test_mixed_images_are_the_clean_and_the_adversarial_ones_with_their_labels()
     assert models.accuracy(models.trained(VICTIM), alone.images, alone.labels) < 0.5
 
 
-def input_gradients(model: object, split: data.Split) -> np.ndarray:
+def input_gradients(model: object, split: data.Examples) -> np.ndarray:
     """Return the gradient of the loss by the pixels, one row an image."""
     images = tf.constant(split.images)
     with tf.GradientTape() as tape:

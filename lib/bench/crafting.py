@@ -13,10 +13,9 @@ from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient
 
 from lib.bench.timing import compared, in_turn
 from lib.compute.parameters import Method
-from lib.fast import survivors
-from lib.stages import adaptive, attacks, data, models
+from lib.stages import adapters, attacks, data, models, robustness
 from lib.stages.attacks import Attack
-from lib.stages.data import Images, Split
+from lib.stages.data import Images
 
 EPSILON = 0.3
 HARDLY_ANY = 0.01
@@ -26,7 +25,7 @@ AttackBatch = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def compare_survivors(
-    model: keras.Model, images: Split, steps: int, rounds: int
+    model: keras.Model, images: Examples, steps: int, rounds: int
 ) -> Iterator[pd.DataFrame]:
     """Compare attacking survivors with CleverHans, which attacks every image to the last step.
 
@@ -44,18 +43,18 @@ def compare_survivors(
             models.predict(model, found)
 
         def drop_fooled(attack: Attack = attack) -> None:
-            survivors.robust(model, attack, images.images, images.labels)
+            robustness.robust(model, attack, images.images, images.labels)
 
         def attack_one(attack: Attack = attack) -> None:
             # Where the plain attack seeds its random starts, TensorFlow forgets how functions
             # were set up: that is its own cost, and not that of the way that comes next.
-            survivors.robust(model, attack, images.images[:1], images.labels[:1])
+            robustness.robust(model, attack, images.images[:1], images.labels[:1])
 
         seconds = in_turn({"plain": plain, "survivors": drop_fooled}, rounds, before=attack_one)
         yield compared("survivors", case, seconds, "plain", {"survivors": goal}, len(images))
 
 
-def _in_batches(attack_batch: AttackBatch, images: Split) -> Images:
+def _in_batches(attack_batch: AttackBatch, images: Examples) -> Images:
     found = []
     for start in range(0, len(images), attacks.BATCH):
         rows = slice(start, start + attacks.BATCH)
@@ -79,7 +78,7 @@ def _foolbox(model: keras.Model, attack: Attack) -> AttackBatch:
         from foolbox.attacks.fast_gradient_method import LinfFastGradientAttack
         from foolbox.attacks.projected_gradient_descent import LinfProjectedGradientDescentAttack
 
-    wrapped = adaptive.foolbox_model(model)
+    wrapped = adapters.foolbox_model(model)
     if attack.method == "fgsm":
         method: Any = LinfFastGradientAttack(random_start=False)
     else:
@@ -90,7 +89,7 @@ def _foolbox(model: keras.Model, attack: Attack) -> AttackBatch:
 
 
 def _art(model: keras.Model, attack: Attack) -> Callable[[Images, data.Labels], Images]:
-    classifier = adaptive.art_model(model, (28, 28, 1))
+    classifier = adapters.art_model(model, (28, 28, 1))
     from art.attacks import evasion
 
     common = {"eps": attack.epsilon, "batch_size": attacks.BATCH}
@@ -105,7 +104,9 @@ def _art(model: keras.Model, attack: Attack) -> Callable[[Images, data.Labels], 
     return generate
 
 
-def crafters(model: keras.Model, attack: Attack, images: Split) -> dict[str, Callable[[], Images]]:
+def crafters(
+    model: keras.Model, attack: Attack, images: Examples
+) -> dict[str, Callable[[], Images]]:
     """Return the implementations of an attack, on the same images.
 
     Parameters
@@ -135,7 +136,7 @@ def crafters(model: keras.Model, attack: Attack, images: Split) -> dict[str, Cal
 
 
 def compare_crafting(
-    model: keras.Model, images: Split, steps: int, rounds: int
+    model: keras.Model, images: Examples, steps: int, rounds: int
 ) -> Iterator[pd.DataFrame]:
     """Compare the implementations of the attacks."""
     methods: tuple[Method, ...] = ("fgsm", "pgd")

@@ -52,7 +52,7 @@ def some_filters(architecture: Architecture, fraction: float) -> FilterChoice:
     """
     return tuple(
         tuple(np.linspace(0, count - 1, filters.how_many(fraction, count), dtype=int).tolist())
-        for count in models.CONV_FILTERS[architecture]
+        for count in models.conv_filters(architecture)
     )
 
 

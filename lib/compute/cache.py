@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 from joblib import Memory
 
-from lib.compute import provenance
+from lib.compute import provenance, registered
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -75,14 +75,16 @@ def key(function: Callable[[E], R], experiment: E) -> str:
     function
         Computes the experiment; its module and all modules below it count with their code.
     experiment
-        A frozen dataclass; nested ones count with all their fields.
+        A frozen dataclass; nested ones count with all their fields. Of the data sets, networks and
+        attackers, the files count that it names, and no others.
     """
-    module = function.__module__.removeprefix("lib.")
+    fields = asdict(experiment)  # type: ignore[call-overload]
+    modules = {function.__module__.removeprefix("lib."), *registered.modules(fields)}
     determined_by = {
-        "experiment": asdict(experiment),  # type: ignore[call-overload]
+        "experiment": fields,
         "function": function.__qualname__,
-        "code": provenance.code_digest(module),
-        "versions": provenance.versions(module),
+        "code": provenance.code_digest(*sorted(modules)),
+        "versions": provenance.versions(*sorted(modules)),
     }
     return hashlib.sha256(json.dumps(determined_by, sort_keys=True).encode()).hexdigest()
 

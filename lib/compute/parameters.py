@@ -9,11 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-Dataset = Literal["mnist-tiny", "mnist-5k", "mnist"]
-"""``mnist-tiny`` and ``mnist-5k`` come with a package; ``mnist`` is the full set."""
+from lib.compute.registered import NameIn
 
-Architecture = Literal["shallow", "base", "dense"]
-"""The three networks of the paper (its Table 1 and section 4)."""
+Dataset = Annotated[str, NameIn("datasets")]
+"""A file of :mod:`lib.stages.datasets`."""
+
+Architecture = Annotated[str, NameIn("networks")]
+"""A file of :mod:`lib.stages.networks`; ``shallow``, ``base`` and ``dense`` are the paper's."""
 
 Method = Literal["fgsm", "pgd"]
 """The two attacks of the paper."""
@@ -21,21 +23,8 @@ Method = Literal["fgsm", "pgd"]
 Part = Literal["test", "validation"]
 """Which images choose filters: the paper's are test images; validation images leave those alone."""
 
-Rung = Literal[
-    "clean",
-    "noise",
-    "static",
-    "transfer",
-    "square",
-    "fgsm",
-    "pgd",
-    "restarts",
-    "targeted",
-    "apgd-ce",
-    "apgd-dlr",
-    "fmn",
-]
-"""What an attacker does, the weakest first: see :data:`lib.stages.adaptive.MEANINGS`.
+Rung = Annotated[str, NameIn("attackers")]
+"""What an attacker does, a file of :mod:`lib.stages.attackers`: the weakest first.
 
 Of every rung, an image counts as withstood only if its clean version is read correctly, too. So
 ``static`` is static *and clean*, and may be below the paper's static accuracy.

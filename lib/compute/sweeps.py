@@ -60,7 +60,7 @@ def _here(number: int, function: Callable[[E], R], experiment: E) -> tuple[int, 
 def _process(threads: int) -> "subprocess.Popen[bytes]":
     """Start the process beside a worker. It ends with the worker, which then leaves its input."""
     return subprocess.Popen(
-        [sys.executable, "-c", "from lib import sweeps; sweeps.serve()"],
+        [sys.executable, "-c", "from lib.compute import sweeps; sweeps.serve()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, THREADS: str(threads)},

@@ -10,39 +10,26 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-POOLED_RANK = 5
-"""Of maps in which the four places of every pool come first; plain ones have four axes."""
-
 PLACES = 4
 """Of a 2 x 2 pool."""
 
 NOWHERE = PLACES
 """The place to which no gradient goes."""
 
-Size = tuple[int, int] | None
+Size = tuple[int, int]
 
 WORD = 32
 """Bits of a random number."""
+
+BLOCK = [keras.layers.Conv2D, keras.layers.MaxPooling2D, keras.layers.Dropout]
+"""Layers of a block; a class derived from one of them may compute something else."""
 
 LANES = 16
 """Numbers that one instruction takes: so many channels cost hardly more than one."""
 
 
-Axes = tuple[int, int, int, int]
-"""A layout: which of the axes (batch, rows, columns, channels) stands where."""
-
-BATCH_FIRST: Axes = (0, 1, 2, 3)
-
-
-def _relaid(maps: tf.Tensor, here: Axes, there: Axes) -> tf.Tensor:
-    """Bring maps from one layout into another."""
-    return tf.transpose(maps, [here.index(axis) for axis in there]) if here != there else maps
-
-
 def _places(convolved: tf.Tensor) -> list[tf.Tensor]:
     """Return what pooling chooses from: the four places of each 2 x 2 block, row by row."""
-    if convolved.shape.rank == POOLED_RANK:
-        return list(tf.unstack(convolved))
     _, rows, columns, count = convolved.shape
     whole = convolved[:, : rows // 2 * 2, : columns // 2 * 2]
     blocks = tf.reshape(whole, (-1, rows // 2, 2, columns // 2, 2, count))
@@ -50,9 +37,7 @@ def _places(convolved: tf.Tensor) -> list[tf.Tensor]:
 
 
 def size(convolved: tf.Tensor) -> Size:
-    """Return how many rows and columns there are, or ``None`` if places come first."""
-    if convolved.shape.rank == POOLED_RANK:
-        return None
+    """Return how many rows and columns there are."""
     _, rows, columns, _ = convolved.shape
     return int(rows), int(columns)
 
@@ -140,8 +125,7 @@ def activate(
     Parameters
     ----------
     convolved
-        What the convolution gave, without its bias: shape ``(batch, rows, columns, filters)``, or
-        the four places of every pool first, as of :func:`lib.fast.winograd.convolve`.
+        What the convolution gave, without its bias: shape ``(batch, rows, columns, filters)``.
     bias
         Of the convolution.
     words, rate
@@ -191,9 +175,6 @@ def unpool(winning: tf.Tensor, gradient: tf.Tensor, size: Size) -> tf.Tensor:
     size
         From :func:`size`.
     """
-    if size is None:
-        numbers = tf.reshape(tf.range(PLACES), (PLACES, 1, 1, 1, 1))
-        return tf.where(winning == tf.cast(numbers, tf.uint8), gradient, 0.0)
     rows, columns = size
     numbers = tf.reshape(tf.range(PLACES), (1, 1, 2, 1, 2, 1))  # compared at every place
     hit = winning[:, :, None, :, None] == tf.cast(numbers, tf.uint8)
@@ -210,8 +191,6 @@ def forward(
     words: tf.Tensor,
     rate: float,
     count: int,
-    here: Axes,
-    above: Axes,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Do, in a training step, all that stands between two convolutions.
 
@@ -220,20 +199,17 @@ def forward(
     convolved, bias, rate
         As of :func:`activate`.
     words
-        As of :func:`draw`, the batch first.
+        As of :func:`draw`.
     count
         Of how many channels, the first ones, :func:`backward` will be asked.
-    here, above
-        Layout of the pooled units, and the one in which they are wanted.
 
     Returns
     -------
     out, winning
         What :func:`activate` and :func:`winners` return.
     """
-    out = activate(convolved, bias, _relaid(words, BATCH_FIRST, here), rate)
-    winning = winners(convolved[..., :count], bias[:count], out[..., :count])
-    return _relaid(out, here, above), winning
+    out = activate(convolved, bias, words, rate)
+    return out, winners(convolved[..., :count], bias[:count], out[..., :count])
 
 
 @tf.function(jit_compile=True)
@@ -243,15 +219,13 @@ def backward(
     rate: float,
     width: int,
     size: Size,
-    here: Axes,
-    above: Axes,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Bring the gradient back to what the convolution gave.
 
     Parameters
     ----------
-    winning, rate, here, above
-        As of :func:`forward`; the gradient comes in the layout ``above``.
+    winning, rate
+        As of :func:`forward`.
     gradient
         Of what it returned: of all channels, or of the first ones.
     width
@@ -261,19 +235,19 @@ def backward(
 
     Returns
     -------
-    of_bias, of_first, of_all
+    bias_gradient, first_gradient, whole_gradient
         The gradients of the first biases, of the convolution's first channels, and of all of
         its channels. (To compute the first ones again takes less than to copy them.)
     """
-    gradient = _relaid(gradient, above, here) / (1 - share_dropped(rate))
+    gradient = gradient / (1 - share_dropped(rate))
     both = min(winning.shape[-1], gradient.shape[-1])
     winning, gradient = winning[..., :both], gradient[..., :both]
-    of_all = unpool(winning, gradient, size)
+    whole_gradient = unpool(winning, gradient, size)
     winning, gradient = winning[..., :width], gradient[..., :width]
     # Of the bias from before the pooling, which is a quarter of the work.
     arriving = tf.where(winning < NOWHERE, gradient, 0.0)
-    of_bias = tf.reduce_sum(arriving, tuple(range(len(here) - 1)))
-    return of_bias, unpool(winning, gradient, size), of_all
+    bias_gradient = tf.reduce_sum(arriving, (0, 1, 2))
+    return bias_gradient, unpool(winning, gradient, size), whole_gradient
 
 
 def lanes(count: int) -> int:
@@ -325,25 +299,37 @@ def input_gradient(kernel: tf.Tensor, gradient: tf.Tensor, rows: int, columns: i
         return _shift_and_add(products, places, rows, columns)
     edge = 0 if places == (rows, columns) else size // 2
     padded = [place + size - 1 for place in places]
-    of_input = tf.raw_ops.Conv2DBackpropInput(
+    padded_gradient = tf.raw_ops.Conv2DBackpropInput(
         input_sizes=[tf.shape(gradient)[0], *(padded if edge else places), channels],
         filter=kernel,
         out_backprop=gradient,
         strides=[1, 1, 1, 1],
         padding="VALID" if edge else "SAME",
     )
-    return of_input[:, edge : edge + rows, edge : edge + columns]
+    return padded_gradient[:, edge : edge + rows, edge : edge + columns]
 
 
-def _is_block(convolution: Any, pooling: Any, dropout: Any) -> bool:
-    """Tell whether three layers are a block of :func:`lib.stages.models.build`."""
+def is_block(layers: Sequence[Any]) -> bool:
+    """Tell whether layers begin with what :func:`block` computes.
+
+    That is a block of the paper's networks (:func:`lib.stages.models.build`): convolution with
+    ReLU, 2 x 2 max-pooling, dropout, and nothing unusual about any of them.
+    """
+    if [type(layer) for layer in layers[:3]] != BLOCK:
+        return False
+    convolution, pooling, dropout = layers[:3]
+    rows, columns = convolution.kernel_size
     return (
-        isinstance(convolution, keras.layers.Conv2D)
-        and isinstance(pooling, keras.layers.MaxPooling2D)
-        and isinstance(dropout, keras.layers.Dropout)
-        and convolution.activation is keras.activations.relu
-        and (convolution.padding, convolution.strides) == ("same", (1, 1))
+        convolution.activation is keras.activations.relu
+        and convolution.use_bias
+        and rows == columns
+        and rows % 2 == 1
+        and (convolution.padding, convolution.groups) == ("same", 1)
+        and (convolution.strides, convolution.dilation_rate) == ((1, 1), (1, 1))
         and (pooling.pool_size, pooling.strides) == ((2, 2), (2, 2))
+        and pooling.padding == "valid"
+        and dropout.noise_shape is None
+        and {convolution.data_format, pooling.data_format} == {"channels_last"}
     )
 
 
@@ -380,7 +366,7 @@ def logits(model: Any, images: tf.Tensor) -> tf.Tensor:
         return model(images, training=False)
     maps, layers = images, list(model.layers)
     while layers:
-        if len(layers) > 2 and _is_block(*layers[:3]):
+        if is_block(layers):
             kernel, bias = map(tf.convert_to_tensor, (layers[0].kernel, layers[0].bias))
             maps = block(maps, kernel, bias)
             del layers[:3]

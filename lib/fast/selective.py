@@ -12,7 +12,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lib.fast import fused, winograd
+from lib.fast import fused
+from lib.stages import models, splitting
+from lib.stages.filters import FilterChoice
 from lib.stages.models import Weights
 
 Gradients = list[tf.Tensor | None]
@@ -24,7 +26,7 @@ class _Block:
     Parameters
     ----------
     maps
-        In the layout of the block.
+        What the block reads.
     kernel, bias
         Of the convolution; the filters that train come first.
     count
@@ -33,11 +35,7 @@ class _Block:
         How many channels of the maps lead to a trainable filter below.
     seed, rate
         Of dropout.
-    above
-        The layout in which the output is wanted.
     """
-
-    layout = fused.BATCH_FIRST
 
     def __init__(
         self,
@@ -48,88 +46,39 @@ class _Block:
         needed: int,
         seed: tf.Tensor,
         rate: float,
-        above: fused.Axes,
     ) -> None:
-        self.count, self.needed, self.rate, self.above = count, needed, rate, above
-        batch, self.rows, self.columns = (
-            tf.shape(maps)[self.layout.index(0)],
-            *(maps.shape[self.layout.index(axis)] for axis in (1, 2)),
-        )
-        convolved = self.convolve(maps, kernel)
+        self.count, self.needed, self.rate, self.kernel = count, needed, rate, kernel
+        _, self.rows, self.columns, _ = maps.shape
+        convolved, self.maps, self.padding = fused.convolve(maps, kernel)
         self.size, filters = fused.size(convolved), bias.shape[0]
-        words = fused.draw(seed, (batch, self.rows // 2, self.columns // 2, filters), rate)
+        places = (tf.shape(maps)[0], self.rows // 2, self.columns // 2)
+        words = fused.draw(seed, (*places, filters), rate)
         self.width = min(fused.lanes(count), filters)
         wanted = filters if needed else self.width
-        self.out, self.winning = fused.forward(
-            convolved, bias, words, rate, wanted, self.layout, above
-        )
-
-    def convolve(self, maps: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        """Convolve, and keep what the gradients need."""
-        self.kernel = kernel
-        convolved, self.maps, self.padding = fused.convolve(maps, kernel)
-        return convolved
-
-    def gradients(
-        self, of_first: tf.Tensor | None, of_all: tf.Tensor | None
-    ) -> tuple[tf.Tensor | None, tf.Tensor | None]:
-        """Return the gradients of the first filters and of the maps, those that are needed."""
-        of_kernel = of_maps = None
-        if of_all is not None:
-            needed = self.kernel[:, :, : self.needed]
-            of_maps = fused.input_gradient(needed, of_all, self.rows, self.columns)
-        if of_first is not None:
-            of_kernel = tf.raw_ops.Conv2DBackpropFilter(
-                input=self.maps,
-                filter_sizes=[*self.kernel.shape[:3], of_first.shape[-1]],
-                out_backprop=of_first,
-                strides=[1, 1, 1, 1],
-                padding=self.padding,
-            )
-        return of_kernel, of_maps
+        self.out, self.winning = fused.forward(convolved, bias, words, rate, wanted)
 
     def backward(self, gradient: tf.Tensor) -> tuple[Gradients, tf.Tensor | None]:
         """Return the gradients of the trainable filters and biases, if any, and of the maps.
 
         That of the output may end after the channels that lead to a trainable filter.
         """
-        of_bias, of_first, of_all = fused.backward(
-            self.winning, gradient, self.rate, self.width, self.size, self.layout, self.above
+        bias_gradient, first_gradient, whole_gradient = fused.backward(
+            self.winning, gradient, self.rate, self.width, self.size
         )
-        of_kernel, of_maps = self.gradients(
-            of_first if self.count else None, of_all if self.needed else None
+        maps_gradient = None
+        if self.needed:
+            kernel = self.kernel[:, :, : self.needed]
+            maps_gradient = fused.input_gradient(kernel, whole_gradient, self.rows, self.columns)
+        if not self.count:
+            return [], maps_gradient
+        kernel_gradient = tf.raw_ops.Conv2DBackpropFilter(
+            input=self.maps,
+            filter_sizes=[*self.kernel.shape[:3], first_gradient.shape[-1]],
+            out_backprop=first_gradient,
+            strides=[1, 1, 1, 1],
+            padding=self.padding,
         )
-        if of_kernel is None:
-            return [], of_maps
-        return [of_kernel[..., : self.count], of_bias[: self.count]], of_maps
-
-
-class _SmallBlock(_Block):
-    """The same for maps so small that :mod:`lib.fast.winograd` is faster."""
-
-    layout = winograd.PLACES_FIRST
-
-    def convolve(self, maps: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        """Convolve, and keep what the gradients need."""
-        convolved, self.maps, self.kernel = winograd.convolve(maps, kernel)
-        return convolved
-
-    def gradients(
-        self, of_first: tf.Tensor | None, of_all: tf.Tensor | None
-    ) -> tuple[tf.Tensor | None, tf.Tensor | None]:
-        """Return the gradients of the first filters and of the maps, those that are needed."""
-        return winograd.gradients(self.maps, self.kernel, of_first, of_all)
-
-
-def _kinds(maps: tf.Tensor, kernels: list[tf.Tensor]) -> list[type[_Block]]:
-    """Return the faster kind of block for each convolution; the first reads the images."""
-    _, rows, columns, _ = maps.shape
-    return [_Block] + [
-        _SmallBlock
-        if winograd.fits(rows // 2**index, columns // 2**index, kernel.shape[0])
-        else _Block
-        for index, kernel in enumerate(kernels[1:], start=1)
-    ]
+        return [kernel_gradient[..., : self.count], bias_gradient[: self.count]], maps_gradient
 
 
 def _channels_needed(counts: tuple[int, ...], filters: list[int]) -> list[int]:
@@ -137,11 +86,11 @@ def _channels_needed(counts: tuple[int, ...], filters: list[int]) -> list[int]:
     lowest = next((index for index, count in enumerate(counts) if count), len(counts))
     below = zip(counts, filters, strict=True)
     # Filters above the lowest trainable ones read them, so there every channel counts.
-    ways = [
+    trained = [
         count if index == lowest else every if index > lowest else 0
         for index, (count, every) in enumerate(below)
     ]
-    return [0, *ways[:-1]]
+    return [0, *trained[:-1]]
 
 
 class SelectiveBlocks(keras.layers.Layer):
@@ -216,13 +165,11 @@ class SelectiveBlocks(keras.layers.Layer):
             kernels, biases = weights[::2], weights[1::2]
             filters = [bias.shape[0] for bias in biases]
             needed = _channels_needed(self.counts, filters)
-            kinds = _kinds(maps, kernels)
-            layouts = [kind.layout for kind in kinds[1:]] + [fused.BATCH_FIRST]
             blocks: list[_Block] = []
-            for kind, *arguments in zip(
-                kinds, kernels, biases, self.counts, needed, seeds, self.rates, layouts, strict=True
+            for arguments in zip(
+                kernels, biases, self.counts, needed, seeds, self.rates, strict=True
             ):
-                blocks.append(kind(maps, *arguments))
+                blocks.append(_Block(maps, *arguments))
                 maps = blocks[-1].out
 
             def backward(gradient: tf.Tensor) -> Gradients:
@@ -230,12 +177,72 @@ class SelectiveBlocks(keras.layers.Layer):
                 for index in reversed(range(len(blocks))):
                     if not self.counts[index] and not needed[index]:
                         break  # nothing trains here or below
-                    of_weights, gradient = blocks[index].backward(gradient)
-                    if of_weights:
-                        found[2 * index : 2 * index + 2] = of_weights
+                    weight_gradients, gradient = blocks[index].backward(gradient)
+                    if weight_gradients:
+                        found[2 * index : 2 * index + 2] = weight_gradients
                 return [None, *found]
 
             return maps, backward
 
         operation: Callable[..., tf.Tensor] = run_blocks
         return operation
+
+
+CONSTRAINTS = ("regularizer", "constraint")
+
+
+def computes(model: Any) -> bool:
+    """Tell whether a model is what :func:`split` can split: one of the paper's kind.
+
+    That is one or more blocks of :func:`lib.fast.fused.is_block`, a flattening and dense layers,
+    one after the other, and no regularization that a step would have to add.
+    """
+    if type(model) is not keras.Sequential:
+        return False
+    layers = list(model.layers)
+    while fused.is_block(layers):
+        if _is_constrained(layers[0]):
+            return False
+        del layers[:3]
+    kinds = [type(layer) for layer in layers]
+    return (
+        len(layers) < len(model.layers)
+        and kinds[:1] == [keras.layers.Flatten]
+        and all(kind is keras.layers.Dense for kind in kinds[1:])
+        and all(layer.use_bias for layer in layers[1:])
+    )
+
+
+def _is_constrained(layer: Any) -> bool:
+    both = [f"{weight}_{kind}" for weight in ("kernel", "bias") for kind in CONSTRAINTS]
+    return any(getattr(layer, name) is not None for name in ("activity_regularizer", *both))
+
+
+def split(model: keras.Model, choice: FilterChoice) -> keras.Model:
+    """Split a model as :func:`lib.stages.splitting.parallel` does, with :class:`SelectiveBlocks`.
+
+    Same parameters and same mathematics. While it trains, it has no gradients with respect to the
+    images; :func:`lib.stages.splitting.merged_weights` brings the weights back into the original
+    layout.
+
+    Parameters
+    ----------
+    model
+        One that :func:`computes` allows; it is not changed.
+    choice
+        The trainable filters of each layer.
+    """
+    weights = splitting.in_order(model.get_weights(), splitting.dominant_first(model, choice))
+    in_blocks, in_dense = weights[: 2 * len(choice)], weights[2 * len(choice) :]
+    layers = list(model.layers)
+    rates = tuple(layer.rate for layer in layers if isinstance(layer, keras.layers.Dropout))
+    inputs = keras.Input(model.input_shape[1:])
+    blocks = SelectiveBlocks(in_blocks, tuple(map(len, choice)), rates, name=splitting.BLOCKS)
+    maps = blocks(inputs)
+    for layer in layers[3 * len(models.conv_layers(model)) :]:
+        maps = layer.__class__.from_config(layer.get_config())(maps)
+    whole = keras.Model(inputs, maps, name=f"{model.name}_selective")
+    for layer in whole.layers:
+        if isinstance(layer, keras.layers.Dense):
+            layer.set_weights([in_dense.pop(0), in_dense.pop(0)])
+    return whole

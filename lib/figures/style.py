@@ -1,6 +1,7 @@
 """The look that all figures share, and the drawings that more than one chapter needs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, get_args
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,19 +14,47 @@ from matplotlib.ticker import PercentFormatter
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from numpy.typing import NDArray
 
+from lib.compute import registered
+from lib.compute.parameters import Method
+
 WIDTH = 6.4
 """Inches: as wide as the text of a page, and still legible when a phone halves it."""
 
-_BLUE, _ORANGE, _GREEN, _VERMILION, _PURPLE, *_ = sns.color_palette("colorblind")
+_PALETTE = sns.color_palette("colorblind")
+_MARKS = ("o", "s", "^", "D", "v", "P", "X")
 
-MODEL_COLORS = {"shallow": _BLUE, "base": _ORANGE, "dense": _GREEN}
-"""One colour for each of the paper's networks, in every figure."""
 
-MODEL_MARKERS = {"shallow": "o", "base": "s", "dense": "^"}
+class InOrder(dict[str, Any]):
+    """Gives each name the next of some things: the known names first, any other when asked for.
+
+    Parameters
+    ----------
+    names
+        In the order of which they get theirs.
+    things
+        Colours or marks, which begin anew when they are used up.
+    """
+
+    def __init__(self, names: Iterable[str], things: Sequence[object]) -> None:
+        super().__init__()
+        self.things = things
+        for name in names:
+            self[name]
+
+    def __missing__(self, name: str) -> Any:
+        """Give a name that was not known the next one."""
+        self[name] = self.things[len(self) % len(self.things)]
+        return self[name]
+
+
+MODEL_COLORS = InOrder(registered.names("networks"), _PALETTE)
+"""One colour for each network, in every figure."""
+
+MODEL_MARKERS = InOrder(registered.names("networks"), _MARKS)
 """The marks that go with them, for those who see no colours."""
 
-ATTACK_COLORS = {"fgsm": _PURPLE, "pgd": _VERMILION}
-"""One colour for each attack, in every figure."""
+ATTACK_COLORS = InOrder(get_args(Method), [_PALETTE[4], _PALETTE[3], *_PALETTE[5:]])
+"""One colour for each attack, in every figure: those of the paper's, then the next."""
 
 _MOST_SHEETS = 6  # more of them hide each other
 

@@ -33,7 +33,7 @@ from papermill import PapermillExecutionError, execute_notebook, inspect_noteboo
 from pydantic import TypeAdapter, ValidationError
 from traitlets import default
 
-from lib.compute import parameters, provenance
+from lib.compute import parameters, provenance, registered
 
 DEFAULT_PRESET = "classroom"
 DRAWING_PACKAGES = ("papermill", "ipykernel", "matplotlib", "seaborn", "pandas")
@@ -367,7 +367,7 @@ class Run:
                 (cell.cell_type, cell.source, cell.metadata) for cell in self.chapter.notebook.cells
             ],
             "parameters": self.parameters,
-            "code": provenance.code_digest(*sorted(modules)),
+            "code": provenance.code_digest(*sorted(modules), *registered.all_modules()),
             "tables": _contents(provenance.PACKAGE, "*.csv"),
             "recorded": _contents(self.book.source / "results", "*")
             if "evidence.records" in reads

@@ -14,8 +14,7 @@ from tqdm import tqdm
 
 from lib.compute.cache import cached
 from lib.compute.parameters import Count, Epsilon, Method, Seed
-from lib.fast import fused
-from lib.stages import data, models
+from lib.stages import accelerated, data, models
 from lib.stages.data import Images, Labels
 
 BATCH = 128
@@ -63,21 +62,27 @@ class Attack:
                 object.__setattr__(self, name, getattr(type(self), name))
 
 
+def logits(model: Any, images: tf.Tensor) -> tf.Tensor:
+    """Return a model's logits for attacks that follow their gradient; dropout is off."""
+    fused = accelerated.find("lib.fast.fused:logits")
+    return fused(model, images) if fused else model(images, training=False)
+
+
 @lru_cache(maxsize=64)
 def model_function(model: Any, loss_input: str = "logits") -> Callable[[tf.Tensor], tf.Tensor]:
     """Return the function that CleverHans differentiates, one for each model.
 
-    Its gradient is that of :mod:`lib.fast.fused`. Dropout is off whatever is traced first, and the
-    function stays the same object, because CleverHans compiles anew for each new one.
+    Dropout is off whatever is traced first, and the function stays the same object, because
+    CleverHans compiles anew for each new one.
     """
 
-    def logits(images: tf.Tensor) -> tf.Tensor:
-        return fused.logits(model, images)
+    def scores(images: tf.Tensor) -> tf.Tensor:
+        return logits(model, images)
 
     def probabilities(images: tf.Tensor) -> tf.Tensor:
-        return tf.nn.softmax(fused.logits(model, images))
+        return tf.nn.softmax(logits(model, images))
 
-    return {"logits": logits, "probabilities": probabilities}[loss_input]
+    return {"logits": scores, "probabilities": probabilities}[loss_input]
 
 
 def _perturb_batch(
@@ -125,7 +130,7 @@ def perturb(
     images
         Pixels in [0, 1], shape ``(n, 28, 28, 1)``.
     labels
-        Shape ``(n,)``: the true digits, or, if ``targeted``, the digits to be predicted.
+        Shape ``(n,)``: the true classes, or, if ``targeted``, those to be predicted.
     targeted
         Whether to approach ``labels`` instead of leaving them.
     seed
@@ -145,7 +150,7 @@ def perturb(
     """
     if len(images) != len(labels):
         raise ValueError(f"{len(images)} images but {len(labels)} labels")
-    function = model_function(models.stand_in(model), attack.loss_input)
+    function = model_function(models.shared_model(model), attack.loss_input)
     adversarial = np.empty_like(images)
     if attack.method == "pgd" and attack.random_start:
         tf.random.set_seed(seed)  # also makes TensorFlow set every compiled function up again
@@ -199,29 +204,29 @@ class StaticSet:
     count: Count | None = None
 
 
-def clean_split(static: StaticSet) -> data.Split:
+def clean_examples(static: StaticSet) -> data.Examples:
     """Return the clean images that a static set perturbs, with their labels."""
-    split: data.Split = getattr(data.load(static.victim.dataset), static.part)
-    return split if static.count is None else split.first(static.count)
+    part: data.Examples = getattr(data.load(static.victim.dataset), static.part)
+    return part if static.count is None else part.first(static.count)
 
 
 @cached
 def craft(static: StaticSet) -> Images:
     """Return the images of a static set, in the order of its clean ones."""
-    clean = clean_split(static)
+    clean = clean_examples(static)
     model = models.trained(static.victim)
     return perturb(model, static.attack, clean.images, clean.labels, seed=static.victim.seed)
 
 
-def with_all_targets(split: data.Split) -> tuple[Images, Labels, Labels]:
-    """Pair every image with each of the nine digits that it does not show.
+def with_all_targets(examples: data.Examples) -> tuple[Images, Labels, Labels]:
+    """Pair every image with each of the nine classes that it does not show.
 
     Returns
     -------
     images, labels, targets : ndarray
         ``9 * n`` rows; the nine rows of an image follow each other, targets ascending.
     """
-    digits = np.arange(data.CLASSES)
-    targets = np.concatenate([digits[digits != label] for label in split.labels])
+    classes = np.arange(data.CLASSES)
+    targets = np.concatenate([classes[classes != label] for label in examples.labels])
     times = data.CLASSES - 1
-    return np.repeat(split.images, times, axis=0), np.repeat(split.labels, times), targets
+    return np.repeat(examples.images, times, axis=0), np.repeat(examples.labels, times), targets

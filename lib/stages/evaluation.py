@@ -15,7 +15,7 @@ from lib.stages.training import FineTuning
 @cached
 def static_accuracy(static: StaticSet) -> float:
     """Return the victim's own accuracy on a static set, 0 to 1."""
-    labels = attacks.clean_split(static).labels
+    labels = attacks.clean_examples(static).labels
     return models.accuracy(models.trained(static.victim), attacks.craft(static), labels)
 
 
@@ -32,7 +32,7 @@ def defence_accuracy(tuning: FineTuning) -> dict[str, float]:
     """
     model = training.defended(tuning)
     static = StaticSet(tuning.victim, tuning.attack, "test")
-    clean = attacks.clean_split(static)
+    clean = attacks.clean_examples(static)
     return {
         "clean": models.accuracy(model, clean.images, clean.labels),
         "static": models.accuracy(model, attacks.craft(static), clean.labels),
@@ -41,7 +41,7 @@ def defence_accuracy(tuning: FineTuning) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class TargetedAttack:
-    """Test images, so many of each class, each pushed to all nine digits it does not show."""
+    """Test images, so many of each class, each pushed to all nine classes it does not show."""
 
     victim: models.Training
     attack: Attack
@@ -62,15 +62,15 @@ def targeted_predictions(targeted: TargetedAttack) -> NDArray[np.int64]:
     clean = data.load(victim.dataset).test.per_class(count)  # too few: before anything trains
     model = models.trained(victim)
     found = np.empty((data.CLASSES, count, data.CLASSES), np.int64)
-    for digit in tqdm(range(data.CLASSES), desc="classes", delay=5, leave=False):
-        rows = slice(digit * count, (digit + 1) * count)
-        of_class = data.Split(clean.images[rows], clean.labels[rows])
-        images, _, targets = attacks.with_all_targets(of_class)
+    for label in tqdm(range(data.CLASSES), desc="classes", delay=5, leave=False):
+        rows = slice(label * count, (label + 1) * count)
+        members = clean.at(rows)
+        images, _, targets = attacks.with_all_targets(members)
         adversarial = attacks.perturb(
             model, targeted.attack, images, targets, targeted=True, seed=victim.seed
         )
-        found[digit][:, np.arange(data.CLASSES) != digit] = models.predict(
+        found[label][:, np.arange(data.CLASSES) != label] = models.predict(
             model, adversarial
         ).reshape(count, -1)
-        found[digit][:, digit] = models.predict(model, of_class.images)
+        found[label][:, label] = models.predict(model, members.images)
     return found

@@ -74,10 +74,10 @@ class Selection:
     draw: Seed = 0
 
 
-def split_of(study: Study) -> data.Split:
+def clean_examples(study: Study) -> data.Examples:
     """Return the clean images of a study, class by class."""
-    split: data.Split = getattr(data.load(study.victim.dataset), study.part)
-    return split.per_class(study.images_per_class)
+    part: data.Examples = getattr(data.load(study.victim.dataset), study.part)
+    return part.per_class(study.images_per_class)
 
 
 @lru_cache(maxsize=64)
@@ -87,10 +87,10 @@ def _compiled(model: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], list[tf.Te
     images = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)
 
     @tf.function(input_signature=[images, images])
-    def change(one: tf.Tensor, other: tf.Tensor) -> list[tf.Tensor]:
+    def change(clean: tf.Tensor, adversarial: tf.Tensor) -> list[tf.Tensor]:
         maps = zip(
-            keras.tree.flatten(outputs(one, training=False)),
-            keras.tree.flatten(outputs(other, training=False)),
+            keras.tree.flatten(outputs(clean, training=False)),
+            keras.tree.flatten(outputs(adversarial, training=False)),
             strict=True,
         )
         return [tf.reduce_mean(tf.abs(a - b), axis=(1, 2)) for a, b in maps]
@@ -105,7 +105,7 @@ def output_changes(model: keras.Model, clean: Images, adversarial: Images) -> Ch
     Parameters
     ----------
     model
-        A model of :func:`lib.stages.models.build`.
+        A model with convolutions.
     clean, adversarial
         Paired images, shape ``(pairs, 28, 28, 1)``.
 
@@ -116,14 +116,14 @@ def output_changes(model: keras.Model, clean: Images, adversarial: Images) -> Ch
         output after the ReLU, averaged over positions. Only one batch of output maps is
         in memory at a time.
     """
-    change = _compiled(models.stand_in(model))
+    change = _compiled(models.shared_model(model))
     layers = models.conv_layers(model)
     changes: Changes = [np.empty((len(clean), layer.filters), np.float32) for layer in layers]
     for start in range(0, len(clean), attacks.BATCH):
         rows = slice(start, start + attacks.BATCH)
         batch = change(tf.constant(clean[rows]), tf.constant(adversarial[rows]))
-        for of_layer, of_batch in zip(changes, batch, strict=True):
-            of_layer[rows] = of_batch
+        for whole, part in zip(changes, batch, strict=True):
+            whole[rows] = part
     return changes
 
 
@@ -133,20 +133,18 @@ def measure(study: Study) -> Changes:
 
     The adversarial images of one class are in memory at a time.
     """
-    clean = split_of(study)  # too few images are noticed before a network has trained
+    clean = clean_examples(study)  # too few images are noticed before a network has trained
     model = models.trained(study.victim)
     seed = study.victim.seed if study.attack_seed is None else study.attack_seed
     by_class = []
-    for digit in tqdm(range(data.CLASSES), desc="classes", delay=5, leave=False):
-        of_class = clean.labels == digit
-        images, _, targets = attacks.with_all_targets(
-            data.Split(clean.images[of_class], clean.labels[of_class])
-        )
+    for label in tqdm(range(data.CLASSES), desc="classes", delay=5, leave=False):
+        members = clean.labels == label
+        images, _, targets = attacks.with_all_targets(clean.at(members))
         adversarial = attacks.perturb(
             model, study.attack, images, targets, targeted=True, seed=seed
         )
         by_class.append(output_changes(model, images, adversarial))
-    return [np.concatenate(of_layer) for of_layer in zip(*by_class, strict=True)]
+    return [np.concatenate(layer) for layer in zip(*by_class, strict=True)]
 
 
 def how_many(fraction: Fraction, filters: int) -> int:
@@ -190,7 +188,7 @@ def _orders(selection: Selection) -> list[NDArray[np.int64]]:
     if selection.order == "random":
         random = np.random.default_rng(selection.draw)
         return [
-            random.permutation(count) for count in models.CONV_FILTERS[study.victim.architecture]
+            random.permutation(count) for count in models.conv_filters(study.victim.architecture)
         ]
     if selection.order == "norm":
         layers = models.conv_layers(models.trained(study.victim))

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from lib.compute import cache
 from lib.compute.cache import cached
-from lib.compute.parameters import Count, Fraction
+from lib.compute.parameters import Count, Fraction, Seed
 from lib.stages import attacks, data, filters, models, splitting
 from lib.stages.attacks import Attack
 from lib.stages.filters import FilterChoice, Selection
@@ -58,7 +58,7 @@ class Hardening:
         Of Adam at the first step; it falls to 0 along half a cosine.
     growth
         Share of the steps over which the radius grows from 0 to epsilon. A network that meets
-        the full radius before it knows any digit may settle on giving all the same logits.
+        the full radius before it knows any class may settle on giving all the same logits.
     dropout
         Rate in this training, whatever the victim's was.
     loss
@@ -67,6 +67,8 @@ class Hardening:
         (``trades``). What the loss measures on a crafted image, the attack makes large.
     weight
         Of robustness in the loss of TRADES, ``beta`` in its authors' code, which has 1 for MNIST.
+    seed
+        Of this training; that of the victim if None.
     """
 
     victim: models.Training
@@ -81,6 +83,7 @@ class Hardening:
     dropout: Fraction = 0.0
     loss: Literal["cross-entropy", "trades"] = "cross-entropy"
     weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    seed: Seed | None = None
 
     def __post_init__(self) -> None:
         """Refuse attacks that training does not craft with; drop a weight that weighs nothing."""
@@ -99,8 +102,8 @@ def trades_loss(weight: float) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
 
     def loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         clean, crafted = tf.split(logits, 2)
-        digits = tf.cast(tf.split(tf.reshape(labels, [-1]), 2)[0], tf.int32)
-        error = tf.nn.sparse_softmax_cross_entropy_with_logits(digits, clean)
+        classes = tf.cast(tf.split(tf.reshape(labels, [-1]), 2)[0], tf.int32)
+        error = tf.nn.sparse_softmax_cross_entropy_with_logits(classes, clean)
         change = tf.nn.log_softmax(clean) - tf.nn.log_softmax(crafted)
         return error + weight * tf.reduce_sum(tf.nn.softmax(clean) * change, axis=-1)
 
@@ -125,7 +128,7 @@ class CraftedAfresh(keras.Model):
         self.network = network
         self.attack = hardening.attack
         self.trades = hardening.loss == "trades"
-        self.random_seed = hardening.victim.seed
+        self.random_seed = _seed(hardening)
         self.growing_steps = hardening.growth * steps
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -177,6 +180,10 @@ class CraftedAfresh(keras.Model):
         return adversarial
 
 
+def _seed(hardening: Hardening) -> Seed:
+    return hardening.victim.seed if hardening.seed is None else hardening.seed
+
+
 def _new_network(hardening: Hardening) -> Any:
     victim = hardening.victim
     return models.build(victim.architecture, hardening.dropout, victim.hidden_units)
@@ -185,7 +192,7 @@ def _new_network(hardening: Hardening) -> Any:
 def _chosen_filters(hardening: Hardening) -> FilterChoice:
     if hardening.selection is not None:
         return filters.choose(hardening.selection)
-    counts = models.CONV_FILTERS[hardening.victim.architecture]
+    counts = models.conv_filters(hardening.victim.architecture)
     return tuple(tuple(range(count)) for count in counts)
 
 
@@ -239,7 +246,7 @@ def harden(hardening: Hardening) -> Tuned:
     choice = _chosen_filters(hardening)
     trained = models.fit(victim).weights if hardening.start == "victim" else None
 
-    models.make_repeatable(victim.seed)  # before the layers: their first weights are drawn
+    models.make_repeatable(_seed(hardening))  # before the layers: their first weights are drawn
     original = _new_network(hardening)
     if trained is not None:
         original.set_weights(trained)
@@ -277,7 +284,7 @@ def harden(hardening: Hardening) -> Tuned:
         epochs, desc="epochs", initial=done, total=hardening.epochs, delay=5, leave=False
     )
     for epoch in progress:
-        order = np.random.default_rng([victim.seed, epoch]).permutation(len(train))
+        order = np.random.default_rng([_seed(hardening), epoch]).permutation(len(train))
         started = perf_counter()
         model.fit(
             train.images[order],

@@ -1,10 +1,7 @@
-"""The three networks of the paper and their training on clean images."""
+"""Networks and their training on clean images."""
 
 import json
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow: it greets on import
-
+import random
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -15,19 +12,18 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
+from lib.compute import registered
 from lib.compute.cache import cached
 from lib.compute.parameters import Architecture, Count, Dataset, Fraction, Seed
-from lib.stages import data
+from lib.stages import data, registry
 from lib.stages.data import Images, Labels
 
 tf.get_logger().setLevel("ERROR")  # it warns that every network is compiled anew
+# From the start, not when something first trains: results must not depend on what is in the cache.
+tf.config.experimental.enable_op_determinism()
 
-CONV_FILTERS: dict[Architecture, tuple[int, ...]] = {
-    "shallow": (16, 32),
-    "base": (32, 64),
-    "dense": (32, 64, 128),
-}
-"""Filters of each convolution: Table 1 of the paper and its section 3.3."""
+ARCHITECTURES: tuple[Architecture, ...] = registered.names("networks")
+"""All networks, the paper's first."""
 
 PREDICTION_BATCH = 500
 
@@ -65,15 +61,13 @@ class Trained(NamedTuple):
     history: dict[str, list[float]]
 
 
-def build(
-    architecture: Architecture, dropout: float = 0.25, hidden_units: int = 32
-) -> keras.Sequential:
+def build(architecture: Architecture, dropout: float = 0.25, hidden_units: int = 32) -> keras.Model:
     """Return an untrained network that maps images to logits.
 
     Parameters
     ----------
     architecture
-        ``shallow`` (55,594 parameters), ``base`` (120,042) or ``dense`` (130,410).
+        A file of :mod:`lib.stages.networks`.
     dropout
         Share of activations dropped after each pooling layer during training.
     hidden_units
@@ -81,13 +75,16 @@ def build(
 
     Returns
     -------
-    keras.Sequential
-        From pixels ``(batch, 28, 28, 1)`` to logits ``(batch, 10)``. The layers are those of
-        Table 1; the kernel sizes (5 x 5, then 3 x 3, padded to equal size) follow from its
-        parameter counts.
+    keras.Model
+        From pixels ``(batch, 28, 28, 1)`` to logits ``(batch, 10)``. The layers of the paper's
+        networks are those of its Table 1; the kernel sizes (5 x 5, then 3 x 3, padded to equal
+        size) follow from its parameter counts.
     """
+    network = registry.entry("networks", architecture)
+    if hasattr(network, "build"):
+        return network.build(dropout, hidden_units)
     model = keras.Sequential([keras.Input((28, 28, 1), name="image")], name=architecture)
-    for index, filters in enumerate(CONV_FILTERS[architecture], start=1):
+    for index, filters in enumerate(network.FILTERS, start=1):
         kernel = 5 if index == 1 else 3
         model.add(
             keras.layers.Conv2D(
@@ -102,13 +99,25 @@ def build(
     return model
 
 
-def untrained(training: Training) -> keras.Sequential:
+@lru_cache
+def conv_filters(architecture: Architecture) -> tuple[int, ...]:
+    """Return the number of filters of each convolution of a network."""
+    network = registry.entry("networks", architecture)
+    if hasattr(network, "FILTERS"):
+        return tuple(network.FILTERS)
+    state = random.getstate()  # Keras draws its layers' seeds from here: leave them the same ones
+    counts = tuple(layer.filters for layer in conv_layers(build(architecture)))
+    random.setstate(state)
+    return counts
+
+
+def untrained(training: Training) -> keras.Model:
     """Return a new network of the shape that a training asks for."""
     return build(training.architecture, training.dropout, training.hidden_units)
 
 
 def conv_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return the convolution layers of a model of :func:`build`, the first one first."""
+    """Return the convolution layers of a model, the first one first."""
     return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
 
 
@@ -123,14 +132,13 @@ def compile_for_training(model: keras.Model, learning_rate: float) -> None:
 
 
 def make_repeatable(seed: int) -> None:
-    """Seed every random draw that follows and forbid operations with unordered sums.
+    """Seed every random draw that follows. Operations with unordered sums are forbidden above.
 
     The same seed then gives bit-identical weights on the same machine with the same number
     of threads. Another processor, or another number of threads, adds the same numbers in
     another order, and TensorFlow does not promise equal bits there.
     """
     keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
 
 
 @cached
@@ -161,7 +169,7 @@ def fit(training: Training) -> Trained:
 
 
 @lru_cache(maxsize=64)
-def trained(training: Training) -> keras.Sequential:
+def trained(training: Training) -> keras.Model:
     """Return the trained network, from the cache if it was trained before.
 
     Equal arguments return the same object, so that what TensorFlow compiled for it is used
@@ -179,24 +187,25 @@ LAYERS = (
     keras.layers.Flatten,
     keras.layers.Dense,
 )
-"""Of which :func:`build` makes a network."""
+"""Of which the paper's networks are made."""
 
 
 @lru_cache(maxsize=16)
-def _of_shape(config: str) -> keras.Sequential:
+def _shared(config: str) -> keras.Sequential:
     return keras.Sequential.from_config(json.loads(config))
 
 
-def stand_in(model: Any) -> Any:
+def shared_model(model: Any) -> Any:
     """Return the network that computes for all of one shape, with the weights of this one.
 
     What TensorFlow compiles belongs to a model object, and compiling takes longer than attacking a
-    few hundred images. So functions that compile something do it for the stand-in.
+    few hundred images. So functions that compile something do it for the shared model.
 
     Parameters
     ----------
     model
-        A network of :func:`build`; any other model stands for itself.
+        A stack of :data:`LAYERS`, as :func:`build` makes; of any other, the model itself is
+        returned.
 
     Returns
     -------
@@ -204,10 +213,10 @@ def stand_in(model: Any) -> Any:
         It has these weights until the next call with a network of the same shape.
     """
     if not isinstance(model, keras.Sequential) or any(
-        not isinstance(layer, LAYERS) for layer in model.layers
+        type(layer) not in LAYERS for layer in model.layers
     ):
         return model
-    shared = _of_shape(json.dumps(model.get_config(), sort_keys=True))
+    shared = _shared(json.dumps(model.get_config(), sort_keys=True))
     shared.set_weights(model.get_weights())
     return shared
 
@@ -234,7 +243,7 @@ def predict_logits(model: Any, images: Images) -> NDArray[np.float32]:
     Keras's own ``predict`` sets up a data pipeline in every call, which takes longer than a few
     images.
     """
-    function = compiled(stand_in(model))
+    function = compiled(shared_model(model))
     logits = np.empty((len(images), data.CLASSES), np.float32)
     for first in range(0, len(images), PREDICTION_BATCH):
         rows = slice(first, first + PREDICTION_BATCH)
@@ -243,11 +252,11 @@ def predict_logits(model: Any, images: Images) -> NDArray[np.float32]:
 
 
 def predict(model: Any, images: Images) -> Labels:
-    """Return the predicted digit of each image."""
-    digits: Labels = predict_logits(model, images).argmax(axis=1)
-    return digits
+    """Return the predicted class of each image."""
+    classes: Labels = predict_logits(model, images).argmax(axis=1)
+    return classes
 
 
 def accuracy(model: Any, images: Images, labels: Labels) -> float:
-    """Return the share of images whose digit is predicted correctly, 0 to 1."""
+    """Return the share of images whose class is predicted correctly, 0 to 1."""
     return float(np.mean(predict(model, images) == labels))

@@ -2,9 +2,9 @@
 
 Three forms of one function. :func:`parallel` is the paper's own: two convolutions side by side,
 one of which trains. :func:`gathered` is its Fig. 7 drawn literally, with the channels put back in
-order behind each pair, which costs time and changes nothing. :func:`selective` is the same
-mathematics as one convolution, whose backward pass computes only what the trainable filters need
-(:mod:`lib.fast.selective`).
+order behind each pair, which costs time and changes nothing. :func:`selective` is the form
+that trains fastest: the same mathematics as one convolution, whose backward pass computes only
+what the trainable filters need (:mod:`lib.fast.selective`).
 """
 
 import warnings
@@ -15,8 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from lib.compute.parameters import Architecture, Fraction
-from lib.fast.selective import SelectiveBlocks
-from lib.stages import filters, models
+from lib.stages import accelerated, filters, models
 from lib.stages.filters import FilterChoice
 from lib.stages.models import Weights
 
@@ -182,28 +181,19 @@ BLOCKS = "blocks"
 
 
 def selective(model: keras.Model, choice: FilterChoice) -> keras.Model:
-    """Split a model as :func:`parallel` does, with :class:`SelectiveBlocks` for training.
+    """Split a model as :func:`parallel` does, in the form that trains fastest.
 
-    Same parameters and same mathematics. While it trains, it has no gradients with respect to the
-    images; :func:`merged_weights` brings the weights back into the original layout.
+    Same parameters and same mathematics. For a network that :mod:`lib.fast.selective` cannot
+    compute, as one with another pooling or activation, it is :func:`parallel` itself.
     """
-    weights = _reordered(model.get_weights(), _dominant_first(model, choice))
-    of_blocks, of_dense = weights[: 2 * len(choice)], weights[2 * len(choice) :]
-    layers = list(model.layers)
-    rates = tuple(layer.rate for layer in layers if isinstance(layer, keras.layers.Dropout))
-    flatten = next(layer for layer in layers if isinstance(layer, keras.layers.Flatten))
-    inputs = keras.Input(model.input_shape[1:])
-    maps = SelectiveBlocks(of_blocks, tuple(map(len, choice)), rates, name=BLOCKS)(inputs)
-    for layer in layers[layers.index(flatten) :]:
-        maps = layer.__class__.from_config(layer.get_config())(maps)
-    split = keras.Model(inputs, maps, name=f"{model.name}_selective")
-    for layer in split.layers:
-        if isinstance(layer, keras.layers.Dense):
-            layer.set_weights([of_dense.pop(0), of_dense.pop(0)])
-    return split
+    computes = accelerated.find("lib.fast.selective:computes")
+    split = accelerated.find("lib.fast.selective:split")
+    if computes is None or split is None or not computes(model):
+        return parallel(model, choice)
+    return split(model, choice)
 
 
-def _dominant_first(model: keras.Model, choice: FilterChoice) -> list[list[int]]:
+def dominant_first(model: keras.Model, choice: FilterChoice) -> list[list[int]]:
     """Return each convolution's filters, the chosen ones first."""
     layers = _checked(model, choice)
     return [
@@ -212,18 +202,18 @@ def _dominant_first(model: keras.Model, choice: FilterChoice) -> list[list[int]]
     ]
 
 
-def _reordered(weights: Weights, orders: list[list[int]]) -> Weights:
+def in_order(weights: Weights, orders: list[list[int]]) -> Weights:
     """Return the weights of the same network with the filters of each convolution in an order.
 
     The channels follow that the next convolution, or the first dense layer, reads.
     """
-    reordered = [array.copy() for array in weights]
+    arranged = [array.copy() for array in weights]
     for index, order in enumerate(orders):
-        kernel, bias, reader = reordered[2 * index : 2 * index + 3]
+        kernel, bias, reader = arranged[2 * index : 2 * index + 3]
         by_channel = reader.reshape(*reader.shape[:-2], -1, len(order), reader.shape[-1])
         moved = by_channel[..., order, :].reshape(reader.shape)
-        reordered[2 * index : 2 * index + 3] = [kernel[..., order], bias[order], moved]
-    return reordered
+        arranged[2 * index : 2 * index + 3] = [kernel[..., order], bias[order], moved]
+    return arranged
 
 
 def _merged_parallel(split: keras.Model, model: keras.Model, choice: FilterChoice) -> Weights:
@@ -264,8 +254,8 @@ def merged_weights(split: keras.Model, model: keras.Model, choice: FilterChoice)
         return _merged_parallel(split, model, choice)
     dense = [layer for layer in split.layers if isinstance(layer, keras.layers.Dense)]
     weights = blocks.merged() + [array for layer in dense for array in layer.get_weights()]
-    back = [np.argsort(order).tolist() for order in _dominant_first(model, choice)]
-    return _reordered(weights, back)
+    back = [np.argsort(order).tolist() for order in dominant_first(model, choice)]
+    return in_order(weights, back)
 
 
 def trainable_parameters(model: keras.Model) -> int:
@@ -281,6 +271,6 @@ def share_saved(architecture: Architecture, fraction: Fraction) -> float:
     model = models.build(architecture)
     choice = tuple(
         tuple(range(filters.how_many(fraction, count)))
-        for count in models.CONV_FILTERS[architecture]
+        for count in models.conv_filters(architecture)
     )
     return float(1 - trainable_parameters(parallel(model, choice)) / model.count_params())

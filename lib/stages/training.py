@@ -41,6 +41,8 @@ class FineTuning:
         Whether the dense layers train too, as in the paper.
     epochs, batch_size
         The paper does not give them.
+    seed
+        Of dropout and of the order of the images; that of the victim if None.
     """
 
     victim: models.Training
@@ -50,6 +52,7 @@ class FineTuning:
     dense_layers: bool = True
     epochs: Count = 3
     batch_size: Count = 128
+    seed: Seed | None = None
 
 
 class Tuned(NamedTuple):
@@ -63,20 +66,20 @@ class Tuned(NamedTuple):
     history: dict[str, list[float]]
 
 
-def training_images(tuning: FineTuning) -> data.Split:
+def training_images(tuning: FineTuning) -> data.Examples:
     """Return the images that a fine-tuning trains on, with their labels."""
     static = StaticSet(tuning.victim, tuning.attack, "train")
-    clean = attacks.clean_split(static)
+    clean = attacks.clean_examples(static)
     match tuning.images:
         case "adversarial":
-            return data.Split(attacks.craft(static), clean.labels)
+            return data.Examples(attacks.craft(static), clean.labels)
         case "mixed":
             beside = attacks.craft(static)
         case "clean":
             beside = clean.images
         case "noise":
             beside = with_noise(clean.images, tuning.attack.epsilon, tuning.victim.seed)
-    return data.Split(
+    return data.Examples(
         np.concatenate([clean.images, beside]), np.concatenate([clean.labels, clean.labels])
     )
 
@@ -86,12 +89,6 @@ def with_noise(images: Images, epsilon: Epsilon, seed: Seed) -> Images:
     random = np.random.default_rng(seed)
     noisy: Images = images + random.uniform(-epsilon, epsilon, images.shape).astype(np.float32)
     return noisy.clip(0, 1)
-
-
-def _undefended_copy(victim: models.Training) -> Any:
-    model = models.untrained(victim)
-    model.set_weights(models.fit(victim).weights)
-    return model
 
 
 @cached
@@ -104,12 +101,16 @@ def fine_tune(tuning: FineTuning) -> Tuned:
     validation = data.load(victim.dataset).validation
     count = min(VALIDATION_IMAGES, len(validation))
     static = StaticSet(victim, tuning.attack, "validation", count)
-    clean, adversarial = attacks.clean_split(static), attacks.craft(static)
+    clean, adversarial = attacks.clean_examples(static), attacks.craft(static)
     examples = training_images(tuning)
 
-    models.make_repeatable(victim.seed)  # before the layers: dropout draws its seed when built
-    original = _undefended_copy(victim)
+    trained = models.fit(victim).weights
     choice = None if tuning.selection is None else filters.choose(tuning.selection)
+
+    # Right before the layers: dropout draws its seed when it is built.
+    models.make_repeatable(victim.seed if tuning.seed is None else tuning.seed)
+    original = models.untrained(victim)
+    original.set_weights(trained)
     model = original if choice is None else splitting.selective(original, choice)
     for layer in model.layers:
         if isinstance(layer, keras.layers.Dense):
@@ -140,6 +141,6 @@ def fine_tune(tuning: FineTuning) -> Tuned:
 
 def defended(tuning: FineTuning) -> Any:
     """Return the fine-tuned model, an ordinary one of :func:`lib.stages.models.build`."""
-    model = _undefended_copy(tuning.victim)
+    model = models.untrained(tuning.victim)
     model.set_weights(fine_tune(tuning).weights)
     return model

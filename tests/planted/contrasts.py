@@ -1,9 +1,6 @@
 """Wrong records for chapters, and what must then fail."""
 
-import numpy as np
-import pandas as pd
-
-from . import Change, Plant, where
+from . import Plant, where
 
 FGSM = "training == 'mixed' and test == 'static'"
 

@@ -1,9 +1,9 @@
 """Wrong records for chapters, and what must then fail."""
 
-import numpy as np
 import pandas as pd
 
-from . import Change, Plant, where
+from . import Change, Plant
+
 
 def slower(section: str, way: str, factor: float, *cases: str) -> Change:
     """Return a change that multiplies what a way takes of the other's time."""
@@ -18,11 +18,13 @@ def slower(section: str, way: str, factor: float, *cases: str) -> Change:
 
     return change
 
+
 def more_seeds(curves: pd.DataFrame) -> pd.DataFrame:
     """Return curves of three seeds in which the split network needs longer, in each of them."""
     late = curves.copy()
     late.loc[(late["fraction"] < 1) & (late["epoch"] < 3), "value"] = 0
     return pd.concat([late.assign(seed=seed) for seed in range(3)])
+
 
 PLANTED: list[Plant] = [
     ("10_cost", "bench", slower("step", "parallel", 2.3, "base"), "Parallel layers save time"),

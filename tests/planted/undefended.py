@@ -1,9 +1,9 @@
 """Wrong records for chapters, and what must then fail."""
 
-import numpy as np
 import pandas as pd
 
-from . import Change, Plant, where
+from . import Change, Plant
+
 
 def planted_value(where: str, value: float, column: str = "value") -> Change:
     """Return a change of the rows that a query finds."""
@@ -14,6 +14,7 @@ def planted_value(where: str, value: float, column: str = "value") -> Change:
         return frame.assign(**{column: frame[column].mask(frame.index.isin(changed), value)})
 
     return change
+
 
 PLANTED: list[Plant] = [
     ("01_model", "table_01", planted_value("layer == 'Flatten'", 1), "As in the paper"),

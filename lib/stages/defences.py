@@ -1,0 +1,61 @@
+"""What can be attacked: an undefended network, a defended one, a planted fake."""
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import keras
+from pydantic.dataclasses import dataclass
+
+from lib.stages import hardening, models, training
+from lib.stages.hardening import Hardening
+from lib.stages.training import FineTuning
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A planted fake defence: a trained network whose logits are multiplied.
+
+    The softmax saturates, so that float32 gradients of the cross-entropy vanish. No prediction
+    changes, and no image is any harder to find.
+    """
+
+    victim: models.Training
+    scale: float = 1_000.0
+
+
+Defence = models.Training | FineTuning | Hardening | Masked
+
+
+def victim_of(defence: Defence) -> models.Training:
+    """Return the undefended network that a defence starts from, or itself."""
+    return defence if isinstance(defence, models.Training) else defence.victim
+
+
+@lru_cache(maxsize=32)
+def model_of(defence: Defence) -> Any:
+    """Return the model of a defence, the same object each time: do not change it."""
+    match defence:
+        case FineTuning():
+            return training.defended(defence)
+        case Hardening():
+            return hardening.hardened(defence)
+        case Masked():
+            honest = models.trained(defence.victim)
+            scaled = keras.layers.Rescaling(defence.scale)
+            return keras.Sequential([keras.Input(honest.input_shape[1:]), *honest.layers, scaled])
+    return models.trained(defence)
+
+
+def copy_of(defence: Defence) -> Defence:
+    """Return what comes of it when somebody else follows the same recipe, with another seed.
+
+    A fine-tuning starts from the same undefended network. A fake has no training of its own, so
+    that what is left of it is that network.
+    """
+    match defence:
+        case FineTuning() | Hardening():
+            return replace(defence, seed=defence.victim.seed + 1)
+        case Masked():
+            return defence.victim
+    return replace(defence, seed=defence.seed + 1)

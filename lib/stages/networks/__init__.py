@@ -1,0 +1,6 @@
+"""The networks, one a file: ``name_of_it.py`` is the network ``name-of-it``.
+
+A file has either ``FILTERS``, the filters of each block of convolution, ReLU, max-pooling and
+dropout, for a network like the paper's, or a function ``build(dropout, hidden_units)``, which
+returns any untrained Keras model from images to logits.
+"""

@@ -1,0 +1,4 @@
+"""The dense network of the paper's section 3.3 (130,410 parameters)."""
+
+ORDER = 3
+FILTERS = (32, 64, 128)
