@@ -155,3 +155,119 @@ def test_holm_weighs_the_smallest_most_and_keeps_the_order() -> None:
     )
     assert intervals.holm([0.6, 0.7]) == [1, 1]
     assert intervals.holm([]) == []
+
+
+def test_the_wider_interval_is_taken_and_one_without_bounds_gives_way() -> None:
+    images, networks = Interval(0.1, 0.0, 0.2, 0.06), Interval(0.1, 0.05, 0.15, 0.01)
+    assert intervals.wider(networks, images) == images
+    assert intervals.wider(images, networks) == images
+    unbounded = intervals.over_seeds([0.1])
+    assert not unbounded.excludes_zero  # of one network there is no telling
+    assert intervals.wider(unbounded, images) == images
+    assert intervals.wider(networks, networks._replace(low=-1, p=float("nan"))).p == 0.01
+
+
+def test_one_network_has_at_least_the_interval_over_its_images() -> None:
+    alone = intervals.gap([0.99], [0.98], 1_000)
+    assert alone == pytest.approx(intervals.newcombe(0.99, 0.98, 1_000), nan_ok=True)
+    assert alone.low < 0 < alone.high
+    equal = intervals.gap([0.99] * 3, [0.99] * 3, 1_000)
+    assert equal.high - equal.low > 0.01  # never of width zero
+    apart = intervals.gap([0.9, 0.99, 0.95], [0.95, 0.9, 0.99], 1_000)
+    assert apart.high == pytest.approx(intervals.over_seeds([-0.05, 0.09, -0.04]).high)
+
+
+def test_newcombes_interval_is_as_published() -> None:
+    """Newcombe (1998), Table II, method 10: 9 of 10 against 3 of 10."""
+    found = intervals.newcombe(0.9, 0.3, 10)
+    assert found[:3] == pytest.approx((0.6, 0.1705, 0.8090), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("shares", "low", "high"),
+    [([0.0, 0.0, 0.0], 0.0, 0.0038), ([1.0], 0.9962, 1.0), ([0.97, 0.99, 0.98], 0.9, 1.0)],
+)
+def test_intervals_for_shares_respect_the_bounds(
+    shares: list[float], low: float, high: float
+) -> None:
+    found = intervals.mean_share(shares, 1_000)
+    assert found.estimate == pytest.approx(np.mean(shares))
+    assert low - 1e-3 <= found.low <= found.estimate <= found.high <= high + 1e-3
+    assert 0 <= found.low < found.high <= 1
+    if len(shares) == 3 and shares[0]:
+        assert intervals.over_seeds(shares).high > 1  # Student's would not
+
+
+def test_a_ratio_of_errors_says_what_a_difference_hides() -> None:
+    mixed, more = [0.9897, 0.9893, 0.9898], [0.9957, 0.9959, 0.9958]
+    found = intervals.error_ratio(mixed, more, 10_000)
+    assert found.estimate == pytest.approx(2.47, abs=0.02)
+    assert 1.5 < found.low < found.estimate < found.high < 4
+    assert found.excludes(1)
+    assert intervals.verdict(intervals.gap(mixed, more, 10_000), 0.01).startswith("differs")
+    none = intervals.error_ratio([1.0], [1.0], 1_000)
+    assert none.estimate == 1
+    assert none.low < 0.2  # of no errors at all nothing follows
+    assert none.high > 5
+
+
+def test_ratios_of_errors_contain_the_truth_where_images_are_the_chance() -> None:
+    def draw(random: np.random.Generator) -> Interval:
+        ours, others = (random.binomial(1_000, share) / 1_000 for share in (0.98, 0.99))
+        return intervals.error_ratio([ours], [others], 1_000)
+
+    assert 0.93 <= coverage(draw, 2.0) <= 0.99
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-0.005, 0.005, "equal within 1 point"),
+        (0.001, 0.005, "differs, by less than 1 point"),
+        (-0.005, -0.001, "differs, by less than 1 point"),
+        (0.001, 0.05, "differs"),
+        (-0.05, -0.02, "differs, by more than 1 point"),
+        (-0.05, 0.02, "undecided"),
+        (-0.02, 0.005, "undecided"),
+        (float("nan"), float("nan"), "undecided"),
+    ],
+)
+def test_a_verdict_says_that_it_differs_also_within_the_margin(
+    low: float, high: float, said: str
+) -> None:
+    assert intervals.verdict(Interval((low + high) / 2, low, high), 0.01) == said
+
+
+def test_a_margin_is_named() -> None:
+    assert intervals.verdict(Interval(0, -0.01, 0.01), 0.05) == "equal within 5 points"
+
+
+def test_a_trend_is_seen_where_no_single_step_would_be() -> None:
+    steady = np.array([[1.04, 0.74, 0.42], [1.1, 0.8, 0.5], [0.9, 0.6, 0.3]])
+    found = intervals.trend(steady)
+    assert found.verdict == "falls"
+    assert found.p == pytest.approx(2 * stats.page_trend_test(-steady).pvalue)
+    assert intervals.trend(-steady).verdict == "rises"
+    mixed = intervals.trend([[1, 2, 3], [3, 2, 1], [2, 3, 1]])
+    assert mixed.verdict == "no trend seen"
+    for few in ([[1, 2, 3]], [[1, 2], [1, 2], [1, 2]]):
+        assert np.isnan(intervals.trend(few).p)
+        assert intervals.trend(few).verdict == "no trend seen"
+
+
+def test_the_smallest_difference_is_seen_as_often_as_promised() -> None:
+    size = intervals.smallest_difference(0.05, 4)
+    random = np.random.default_rng(0)
+    seen = [
+        intervals.over_seeds(random.normal(size, 0.05, 4)).excludes_zero for _ in range(REPETITIONS)
+    ]
+    assert np.mean(seen) == pytest.approx(0.8, abs=0.04)
+    assert intervals.smallest_difference(0.05, 16) < size / 2
+    assert intervals.smallest_difference(0.05, 1) == np.inf
+
+
+def test_the_networks_that_a_difference_needs_are_the_fewest() -> None:
+    count = intervals.networks_needed(0.05, 0.05)
+    assert count == 10  # as tables of power have it, for one standard deviation
+    assert intervals.smallest_difference(0.05, count) <= 0.05
+    assert intervals.smallest_difference(0.05, count - 1) > 0.05

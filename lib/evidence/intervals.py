@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import optimize, special, stats  # type: ignore[import-untyped]
 
 CONFIDENCE = 0.95
 
@@ -29,8 +29,12 @@ class Interval(NamedTuple):
 
     @property
     def excludes_zero(self) -> bool:
-        """Tell whether zero lies outside."""
-        return not self.low <= 0 <= self.high
+        """Tell whether zero lies outside; without bounds it does not."""
+        return self.excludes(0)
+
+    def excludes(self, value: float) -> bool:
+        """Tell whether a value lies outside; without bounds nothing does."""
+        return value < self.low or self.high < value
 
     def within(self, margin: float) -> bool:
         """Tell whether the interval shows equivalence: no value in it is beyond the margin."""
@@ -74,6 +78,220 @@ def _student(
     ratio = abs(centre) / error if error else np.inf * bool(centre)
     p = 2 * float(stats.t.sf(ratio, freedom)) if not np.isnan(ratio) else 1.0
     return Interval(estimate, centre - half, centre + half, p)
+
+
+def wider(*found: Interval) -> Interval:
+    """Return the widest of some intervals for one quantity, as that over images and networks.
+
+    From few networks the spread between them is a guess, and from one there is none: bounds that
+    are NaN give way, so that a single network has at least the interval over its images.
+    """
+    widest = max(found, key=lambda interval: np.nan_to_num(interval.high - interval.low, nan=-1.0))
+    return widest._replace(p=float(np.fmax.reduce([interval.p for interval in found])))
+
+
+def newcombe(share: float, other: float, count: int) -> Interval:
+    """Return the interval of Newcombe (1998) for the difference of two shares.
+
+    For accuracies whose verdicts by image are not at hand. Where both judge the same images, as
+    here, it is wider than :func:`paired` would be.
+
+    Parameters
+    ----------
+    share, other
+        Two shares, 0 to 1.
+    count
+        Images behind each.
+    """
+    one, two = wilson(share, count), wilson(other, count)
+    below = ((share - one.low) ** 2 + (two.high - other) ** 2) ** 0.5
+    above = ((one.high - share) ** 2 + (other - two.low) ** 2) ** 0.5
+    return Interval(share - other, share - other - below, share - other + above)
+
+
+def gap(ours: ArrayLike, others: ArrayLike, images: int) -> Interval:
+    """Return the interval for the mean difference of accuracies, one of each a network.
+
+    Parameters
+    ----------
+    ours, others
+        Accuracies, paired by network; both of the same images.
+    images
+        How many these are.
+
+    Returns
+    -------
+    Interval
+        The wider of Student's over the networks and Newcombe's over the images.
+    """
+    mine, theirs = np.asarray(ours, float), np.asarray(others, float)
+    of_images = newcombe(float(mine.mean()), float(theirs.mean()), images)
+    return wider(over_seeds(mine - theirs), of_images)
+
+
+def mean_share(shares: ArrayLike, images: int, confidence: float = CONFIDENCE) -> Interval:
+    """Return an interval for the mean of shares, one a network, that stays between 0 and 1.
+
+    Parameters
+    ----------
+    shares
+        One a network, 0 to 1, of the same images.
+    images
+        How many these are.
+    confidence
+        Probability with which such intervals hold what they claim.
+
+    Returns
+    -------
+    Interval
+        The wider of Wilson's over the images and Student's over the networks, that of their log
+        odds with half an image added on each side.
+    """
+    values = np.asarray(shares, float)
+    mean = float(values.mean())
+    odds = over_seeds(special.logit((values * images + 0.5) / (images + 1)), confidence)
+    bounds = special.expit([odds.low, odds.high])
+    return wider(wilson(mean, images, confidence), Interval(mean, *map(float, bounds)))
+
+
+def error_ratio(
+    ours: ArrayLike, others: ArrayLike, images: int, confidence: float = CONFIDENCE
+) -> Interval:
+    """Return how many times as many errors one arm makes as another, and an interval.
+
+    At 99 % one point of accuracy is the whole error: there a ratio says what a difference hides.
+
+    Parameters
+    ----------
+    ours, others
+        Accuracies, 0 to 1, paired by network; both of the same images.
+    images
+        How many these are.
+    confidence
+        Probability with which such intervals hold what they claim.
+
+    Returns
+    -------
+    Interval
+        The geometric mean of the networks' ratios, each with half an error added on both sides.
+        The wider of Student's interval over the networks, and that over the images by the delta
+        method, in which other networks are no other images. ``p`` is for a ratio of 1.
+    """
+    errors = (1 - np.asarray([ours, others], float).reshape(2, -1)) * images + 0.5
+    logs = np.log(errors[0] / errors[1])
+    variance = float((1 / errors - 1 / (images + 1)).sum(axis=0).mean())
+    of_images = _student(float(logs.mean()), float(logs.mean()), variance**0.5, np.inf, confidence)
+    found = wider(over_seeds(logs, confidence), of_images)
+    estimate, low, high = (float(np.exp(value)) for value in found[:3])
+    return Interval(estimate, low, high, found.p)
+
+
+def verdict(found: Interval, margin: float) -> str:
+    """Say what an interval for a difference shows.
+
+    A difference that chance does not explain differs, be it ever so small; that it is smaller
+    than the margin is said beside it and does not take its place.
+
+    Parameters
+    ----------
+    found
+        An interval for a difference of shares.
+    margin
+        What counts as little, 0 to 1.
+
+    Returns
+    -------
+    str
+        As "differs, by less than 1 point", "differs, by more than 1 point", "differs",
+        "equal within 1 point" or "undecided".
+    """
+    size = f"{100 * margin:g} point" + "s" * (margin != 0.01)
+    if not found.excludes_zero:
+        return f"equal within {size}" if found.within(margin) else "undecided"
+    if found.within(margin):
+        return f"differs, by less than {size}"
+    beyond = found.low >= margin or found.high <= -margin
+    return f"differs, by more than {size}" if beyond else "differs"
+
+
+class Trend(NamedTuple):
+    """Which way values go over ordered conditions, and how easily chance brings it about."""
+
+    rises: bool
+    p: float
+
+    @property
+    def verdict(self) -> str:
+        """Return ``rises``, ``falls`` or ``no trend seen``."""
+        if not self.p < 1 - CONFIDENCE:
+            return "no trend seen"
+        return "rises" if self.rises else "falls"
+
+
+def trend(table: ArrayLike) -> Trend:
+    """Test whether values rise or fall over ordered conditions, by the test of Page (1963).
+
+    Parameters
+    ----------
+    table
+        Shape ``(networks, conditions)``, the conditions in their order.
+
+    Returns
+    -------
+    Trend
+        With the two-sided p-value: NaN from one network or from two conditions, which the test
+        does not take.
+    """
+    values = np.atleast_2d(np.asarray(table, float))
+    if values.shape[0] < 2 or values.shape[1] < 3:
+        return Trend(False, float("nan"))
+    rising, falling = (float(stats.page_trend_test(sign * values).pvalue) for sign in (1, -1))
+    return Trend(rising < falling, min(1.0, 2 * min(rising, falling)))
+
+
+def smallest_difference(spread: float, networks: int, power: float = 0.8) -> float:
+    """Return the smallest true difference that a comparison would see.
+
+    Parameters
+    ----------
+    spread
+        Standard deviation, between networks, of the paired differences.
+    networks
+        How many are compared.
+    power
+        Probability of seeing it: that Student's 95 % interval excludes zero.
+
+    Returns
+    -------
+    float
+        In the unit of the spread; infinite from fewer than two networks.
+    """
+    if networks < 2:
+        return float("inf")
+    freedom = networks - 1
+    limit = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
+
+    def missing(shift: float) -> float:
+        return power - float(stats.nct.sf(limit, freedom, shift))
+
+    shift = float(optimize.brentq(missing, 0, 20 * limit))
+    return shift * float(spread / networks**0.5)
+
+
+def networks_needed(difference: float, spread: float, power: float = 0.8) -> int:
+    """Return how many networks a comparison needs to see a true difference.
+
+    Parameters
+    ----------
+    difference
+        That is to be seen, in the unit of the spread.
+    spread, power
+        As for :func:`smallest_difference`.
+    """
+    count = 2
+    while smallest_difference(spread, count, power) > difference:
+        count += 1
+    return count
 
 
 def by_network(verdicts: Sequence[Sequence[ArrayLike]]) -> NDArray[np.float64]:
