@@ -15,7 +15,7 @@ from lib.bench.timing import compared, in_turn
 from lib.compute.parameters import Method
 from lib.stages import adapters, attacks, data, models, robustness
 from lib.stages.attacks import Attack
-from lib.stages.data import Images
+from lib.stages.data import Examples, Images
 
 EPSILON = 0.3
 HARDLY_ANY = 0.01

@@ -1,0 +1,169 @@
+"""The figures of chapter 4: which filters an attack disturbs, where, and how often the same."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
+
+from lib.figures import style
+
+_BLUE, _ORANGE, *_ = sns.color_palette("colorblind")
+
+
+def _bars(axes: Axes, heights: pd.Series, marked: pd.Series) -> None:  # type: ignore[type-arg]
+    axes.bar(range(len(heights)), heights, color=np.where(marked, "C1", "C0"))
+    axes.set(xlim=(-1, len(heights)))
+
+
+def one_pair(frame: pd.DataFrame) -> Figure:
+    """Draw the change of each filter's output, a panel a convolution; the top is orange.
+
+    Parameters
+    ----------
+    frame
+        ``layer``, ``filter``, ``change`` and ``top`` (true or false).
+    """
+    layers = list(frame.groupby("layer"))
+    figure, panels = plt.subplots(
+        len(layers), 1, figsize=(style.WIDTH, 1.8 * len(layers)), squeeze=False
+    )
+    for axes, (number, rows) in zip(panels.flat, layers, strict=True):
+        _bars(axes, rows["change"], rows["top"])
+        axes.set(title=f"convolution {number}", ylabel="mean |change|")
+    axes.set_xlabel("filter")
+    return figure
+
+
+def in_the_top(frame: pd.DataFrame) -> Figure:
+    """Draw how often each filter of a layer is in the top, a panel a run; dashed is chance.
+
+    Parameters
+    ----------
+    frame
+        ``run``, ``filter``, ``value`` (share of pairs) and ``dominant`` (true or false), for one
+        layer and one class.
+    """
+    runs = list(frame.groupby("run", sort=False))
+    figure, panels = plt.subplots(
+        len(runs), 1, figsize=(style.WIDTH, 0.4 + 2.4 * len(runs)), squeeze=False
+    )
+    for axes, (run, rows) in zip(panels.flat, runs, strict=True):
+        _bars(axes, rows["value"], rows["dominant"])
+        axes.axhline(rows["dominant"].mean(), color="black", ls="--", lw=1)
+        style.in_percent(axes)
+        axes.set(title=run, ylabel="pairs (%)")
+    axes.set_xlabel("filter of the first convolution")
+    return figure
+
+
+def classes(frame: pd.DataFrame) -> Figure:
+    """Draw how often each filter is in the top, class by class; a panel for each layer and run.
+
+    Parameters
+    ----------
+    frame
+        ``run``, ``layer``, ``class``, ``filter``, ``value`` (share of pairs), ``own`` (true if
+        the class alone would choose the filter: a dot) and ``dominant`` (true if all classes
+        together do: a triangle). Without rows the figure says that there is nothing.
+    """
+    panels = list(frame.groupby(["layer", "run"], sort=False))
+    if not panels:
+        figure, axes = plt.subplots(figsize=(style.WIDTH, 0.6))
+        axes.text(0.5, 0.5, "not measured in this run, nor recorded", ha="center")
+        axes.set_axis_off()
+        return figure
+    size = (style.WIDTH, 2.3 * len(panels) + 0.6)
+    figure, grid = plt.subplots(len(panels), 1, figsize=size, squeeze=False)
+    for axes, ((layer, run), rows) in zip(grid.flat, panels, strict=True):
+        drawn = _heat_map(axes, rows)
+        axes.set_title(f"convolution {layer}, {run}", pad=14)
+    axes.set_xlabel("filter")
+    bar = figure.colorbar(drawn, ax=grid, location="bottom", shrink=0.6, aspect=30)
+    bar.set_label("pairs of the class with the filter in the top (%)")
+    bar.ax.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+    return figure
+
+
+def _heat_map(axes: Axes, rows: pd.DataFrame) -> AxesImage:
+    matrix = rows.pivot_table("value", "class", "filter")
+    drawn = axes.imshow(matrix, aspect="auto", cmap="Blues", vmin=0, vmax=1)
+    own, joint = rows[rows["own"]], rows.loc[rows["dominant"], "filter"].unique()
+    marks = {"color": _ORANGE, "mec": "black", "mew": 0.4}
+    axes.plot(own["filter"], own["class"], "o", ms=3.5, **marks)
+    axes.plot(joint, [-1] * len(joint), "v", ms=6, color=_ORANGE, clip_on=False)
+    last = len(matrix) - 1
+    axes.set(ylabel="class", yticks=range(0, last + 1, 3), ylim=(last + 0.5, -0.5))
+    return drawn
+
+
+def where(pictures: Mapping[str, NDArray[np.floating]]) -> Figure:
+    """Draw images in two rows of four, each under its title.
+
+    Parameters
+    ----------
+    pictures
+        Images with values from 0 to 1 by their titles.
+    """
+    figure, panels = plt.subplots(2, 4, figsize=(style.WIDTH, 3.9))
+    for axes, (title, picture) in zip(panels.flat, pictures.items(), strict=True):
+        style.draw_image(axes, picture, title)
+    return figure
+
+
+def overlap(frame: pd.DataFrame) -> Figure:
+    """Draw the Jaccard index of each comparison beside what chance gives, a panel a layer.
+
+    Parameters
+    ----------
+    frame
+        ``run`` (this run: dots; full scale: diamonds), ``comparison``, ``layer``, ``jaccard``,
+        ``chance_low`` and ``chance_high``. Comparisons keep their order in this run.
+    """
+    own = frame[frame["run"] == "this run"]
+    names = list(dict.fromkeys(own["comparison"]))
+    layers = list(own.groupby("layer"))
+    size = (style.WIDTH, 3.6)
+    figure, panels = plt.subplots(1, len(layers), figsize=size, sharey=True, squeeze=False)
+    for axes, (number, rows) in zip(panels.flat, layers, strict=True):
+        low, high = (rows.set_index("comparison")[f"chance_{end}"] for end in ("low", "high"))
+        axes.barh(names, (high - low)[names], left=low[names], color="0.75", height=0.5)
+        for run, marker, color, face in (
+            ("this run", "o", _BLUE, _BLUE),
+            ("full scale", "D", _ORANGE, "none"),
+        ):
+            here = frame[(frame["run"] == run) & (frame["layer"] == number)]
+            found = here.groupby("comparison")["jaccard"].mean().reindex(names)
+            if not here.empty:
+                axes.plot(found, names, marker, color=color, mfc=face, label=run)
+        axes.set(title=f"convolution {number}", xlabel="Jaccard index", xlim=(-0.05, 1.05))
+    panels[0, 0].invert_yaxis()
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def size(frame: pd.DataFrame) -> Figure:
+    """Draw the change of filters under attack against what needs no attack, a panel each.
+
+    Parameters
+    ----------
+    frame
+        ``dominant`` (true or false), ``change``, and a column for each panel.
+    """
+    names = [name for name in frame if name not in ("filter", "dominant", "change")]
+    figure, panels = plt.subplots(
+        1, len(names), figsize=(style.WIDTH, 2.8), sharey=True, squeeze=False
+    )
+    for axes, name in zip(panels.flat, names, strict=True):
+        for marked, marker in ((False, "o"), (True, "^")):
+            rows = frame[frame["dominant"] == marked]
+            axes.plot(rows[name], rows["change"], marker, ms=5)
+        axes.set(xlabel=name.replace(" to ", " to\n"))
+    panels[0, 0].set_ylabel("mean |change| under attack")
+    return figure

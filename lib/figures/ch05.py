@@ -1,0 +1,150 @@
+"""The figures of chapter 5: the split network, its training, and what the split costs."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from lib.figures import style
+
+_FACES = {"trainable": "#f7d9a8", "frozen": "#cfdff0", "plain": "white"}
+_TRAININGS = {"adversarial": "adversarial only", "mixed": "mixed"}
+_MARKERS = {"adversarial": "o", "mixed": "s"}
+
+
+def diagram(rows: Sequence[Sequence[tuple[str, str]]]) -> Figure:
+    """Draw a network as boxes from top to bottom, with arrows from each row to the next.
+
+    Parameters
+    ----------
+    rows
+        The boxes of each row, one or two: their text, and ``trainable``, ``frozen`` (dashed) or
+        ``plain``.
+    """
+    figure, axes = plt.subplots(figsize=(style.WIDTH, 0.78 * len(rows)))
+    above: list[float] = []
+    for height, row in zip(range(0, -len(rows), -1), rows, strict=True):
+        places = [0.5] if len(row) == 1 else [0.245, 0.755]
+        for place, (text, kind) in zip(places, row, strict=True):
+            width = 0.96 if len(row) == 1 else 0.48
+            box = {"facecolor": _FACES[kind], "edgecolor": "0.4"}
+            axes.add_patch(
+                plt.Rectangle(
+                    (place - width / 2, height - 0.29),
+                    width,
+                    0.58,
+                    linestyle="--" if kind == "frozen" else "-",
+                    **box,
+                )
+            )
+            axes.text(place, height, text, ha="center", va="center", fontsize=12)
+        for start in above:
+            for end in places if len(above) == 1 else [start]:
+                column = end if len(row) > 1 else start  # arrows go straight down
+                arrow = {"arrowstyle": "-|>", "color": "0.3", "shrinkA": 0, "shrinkB": 0}
+                axes.annotate(
+                    "", (column, height + 0.29), (column, height + 0.71), arrowprops=arrow
+                )
+        above = places
+    axes.set(xlim=(0, 1), ylim=(0.35 - len(rows), 0.35))
+    axes.set_axis_off()
+    return figure
+
+
+def curves(frame: pd.DataFrame) -> Figure:
+    """Draw accuracy over the epochs: a row for each run and training, a column for each attack.
+
+    Parameters
+    ----------
+    frame
+        ``run``, ``attack``, ``training`` (adversarial or mixed), ``fraction`` (1 is the whole
+        network), ``test`` (clean or static), ``epoch`` and ``value``.
+    """
+    named = frame.assign(
+        network=(frame["fraction"] == 1).map({True: "whole", False: "split"}),
+        images=frame["test"].map({"clean": "clean", "static": "adversarial, static"}),
+    )
+    rows = list(named.groupby(["run", "training"], sort=False))
+    figure, grid = plt.subplots(
+        len(rows), 2, figsize=(style.WIDTH, 0.6 + 2.4 * len(rows)), sharey=True, squeeze=False
+    )
+    for line, ((run, training), part) in zip(grid, rows, strict=True):
+        for axes, attack in zip(line, ("fgsm", "pgd"), strict=True):
+            sns.lineplot(
+                part[part["attack"] == attack],
+                x="epoch",
+                y="value",
+                hue="images",
+                style="network",
+                style_order=["whole", "split"],
+                markers={"whole": "o", "split": "s"},
+                ax=axes,
+                legend=axes is grid[0, 0],
+            )
+            style.in_percent(axes)
+            axes.set(ylabel="accuracy (%)")
+            axes.set_title(f"{attack.upper()}, {_TRAININGS[training]}, {run}", size=10)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    handles = grid[0, 0].get_legend_handles_labels()
+    grid[0, 0].get_legend().remove()
+    figure.legend(*handles, loc="outside lower center", ncols=2)
+    return figure
+
+
+def tradeoff(frame: pd.DataFrame) -> Figure:
+    """Draw clean against static accuracy, an arrow from each whole network to its split one.
+
+    Parameters
+    ----------
+    frame
+        ``run``, ``attack``, ``model``, ``training`` (adversarial or mixed), ``network`` (whole or
+        split), ``test`` (clean or static) and ``value``.
+    """
+    keys = ["run", "attack", "model", "training", "network"]
+    points = frame.pivot_table("value", keys, "test", sort=False)
+    runs = list(dict.fromkeys(frame["run"]))
+    figure, panels = plt.subplots(
+        len(runs),
+        2,
+        figsize=(style.WIDTH, 2.7 * len(runs) + 0.5),
+        sharex="row",
+        sharey="row",
+        squeeze=False,
+    )
+    for row, run in zip(panels, runs, strict=True):
+        for axes, attack in zip(row, ("fgsm", "pgd"), strict=True):
+            _draw_arrows(axes, points.loc[run, attack])
+            axes.set_title(f"{run.lower()}, {attack.upper()}")
+        row[0].set_ylabel("static accuracy (%)")
+    for axes in panels[-1]:
+        axes.set_xlabel("clean accuracy (%)")
+    handles = [
+        plt.Line2D([], [], color=color, label=name) for name, color in style.MODEL_COLORS.items()
+    ]
+    handles += [
+        plt.Line2D([], [], color="0.3", marker=marker, ls="", mfc=face, label=label)
+        for marker, face, label in (
+            ("o", "0.3", "adversarial only"),
+            ("s", "0.3", "mixed"),
+            ("D", "white", "whole"),
+            ("D", "0.3", "split"),
+        )
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    return figure
+
+
+def _draw_arrows(axes: Axes, points: pd.DataFrame) -> None:
+    for (name, training), arrow in points.groupby(["model", "training"]):
+        ends = arrow.droplevel(["model", "training"])[["clean", "static"]]
+        start, end = (tuple(ends.loc[network]) for network in ("whole", "split"))
+        color, marker = style.MODEL_COLORS[name], _MARKERS[training]
+        axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": color})
+        axes.plot(*start, marker, color=color, mfc="white")
+        axes.plot(*end, marker, color=color)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}"))
