@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
@@ -32,6 +33,7 @@ _MOST_SHEETS = 6  # more of them hide each other
 
 def use_style() -> None:
     """Make the figures that follow look alike: SVG, colour-blind-safe, legible on a phone."""
+    matplotlib.rcdefaults()  # a user's matplotlibrc may turn images upside down
     sns.set_theme(
         context="paper",
         style="ticks",

@@ -47,7 +47,7 @@ class Chapter:
         try:
             notebook: nbformat.NotebookNode = nbformat.reads(content, as_version=4)
             nbformat.validate(notebook)
-        except (ValueError, AttributeError, nbformat.ValidationError) as error:
+        except (ValueError, TypeError, AttributeError, nbformat.ValidationError) as error:
             reason = str(error).splitlines()[0] if content.strip() else "it is empty"
             if any(line.startswith(("<<<<<<< ", ">>>>>>> ")) for line in content.splitlines()):
                 reason = "it holds the marks of a merge conflict"

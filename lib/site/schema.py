@@ -131,9 +131,11 @@ def settings(
     Raises
     ------
     RefusedError
-        A value is not allowed, or none of the chapters declares a given name.
+        A value is not allowed, none of the chapters declares a given name, or a chapter cannot run.
     """
     chapters = list(chapters)
+    for chapter in chapters:
+        chapter.modules()  # a cell that is not Python is found before any chapter runs
     known = {name for chapter in chapters for name in chapter.parameters}
     for name in given:
         if name not in known:
