@@ -4,6 +4,14 @@ PRESET ?= classroom
 CHAPTERS ?=
 
 BIN := .venv/bin
+PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet
+
+# What is installed is known by the contents of these files: a newer time alone (an update of the
+# checkout, an unpacked archive) installs nothing, so that it needs no network either.
+contents = $(shell cat $(1) | cksum | tr ' ' '-')
+INSTALLED := .venv/installed-$(call contents,requirements.txt pyproject.toml)
+INSTALLED_TESTS := .venv/installed-tests-$(call contents,requirements.txt pyproject.toml tests/requirements.txt)
+
 # Output appears as it is made, in a log file too.
 export PYTHONUNBUFFERED := 1
 
@@ -17,16 +25,16 @@ help: ## list the commands
 	@echo '  CHAPTERS="01_model 02_attacks" only these chapters (default: all)'
 	@echo '  PYTHON=python3.12              the interpreter that .venv is made with'
 
-book: .venv/installed ## run the chapters, render the site to _build/html
+book: $(INSTALLED) ## run the chapters, render the site to _build/html
 	$(BIN)/python -m lib build --preset $(PRESET) $(CHAPTERS)
 
-test: .venv/installed-tests ## check everything: lint, types, sources, units, every chapter, the site
+test: $(INSTALLED_TESTS) ## check everything: lint, types, sources, units, every chapter, the site
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n 2
 
-bench: .venv/installed-tests ## time what the book says about speed, on an idle machine
+bench: $(INSTALLED_TESTS) ## time what the book says about speed, on an idle machine
 	$(BIN)/python -m lib bench
 
 lock: ## pin the direct dependencies of pyproject.toml, and theirs (needs uv)
@@ -46,10 +54,13 @@ distclean: ## remove everything that is not in the repository
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-.venv/installed: requirements.txt pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
+$(INSTALLED): | .venv/bin/python
+	grep -v '^-e' requirements.txt > .venv/pinned.txt
+	$(PIP) -r .venv/pinned.txt
+	$(PIP) --no-build-isolation --no-deps -e .
+	rm -f .venv/installed-*
 	touch $@
 
-.venv/installed-tests: tests/requirements.txt .venv/installed
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r tests/requirements.txt
+$(INSTALLED_TESTS): | $(INSTALLED)
+	$(PIP) -r tests/requirements.txt
 	touch $@

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from lib.site.builder import Book
+from lib.site.book import Book
 from lib.site.cli import main
 
 ROOT = Path(__file__).parent.parent
@@ -26,8 +26,13 @@ seeds: Seeds = [0]  # one model a seed
 """
 
 
-def write_chapter(book: Book, name: str, *cells: str, title: str = "A tiny chapter") -> Path:
-    """Write a chapter of a title, the parameters above and some code cells."""
+def write_chapter(
+    book: Book, name: str, *cells: str, title: str = "A tiny chapter", **says: bool
+) -> Path:
+    """Write a chapter of a title, the parameters above and some code cells.
+
+    What it says of itself in its metadata comes by keywords.
+    """
     notebook = new_notebook(
         cells=[
             new_markdown_cell(f"# {title}", id="title"),
@@ -40,6 +45,7 @@ def write_chapter(book: Book, name: str, *cells: str, title: str = "A tiny chapt
         "language": "python",
         "name": "python3",
     }
+    notebook.metadata.book = says
     path = book.source / f"{name}.ipynb"
     nbformat.write(notebook, path)
     names = sorted(path.stem for path in book.source.glob("*.ipynb"))

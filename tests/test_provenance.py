@@ -29,9 +29,7 @@ def package(tmp_path, monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(source, encoding="utf-8")
     monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
-    provenance.code_digest.cache_clear()
-    yield tmp_path
-    provenance.code_digest.cache_clear()
+    return tmp_path
 
 
 def rewrite(package, module, old, new):
@@ -39,7 +37,6 @@ def rewrite(package, module, old, new):
     source = path.read_text(encoding="utf-8")
     assert old in source
     path.write_text(source.replace(old, new), encoding="utf-8")
-    provenance.code_digest.cache_clear()
 
 
 class TestImportedModules:

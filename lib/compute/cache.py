@@ -20,22 +20,53 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 from joblib import Memory
+from platformdirs import user_cache_path
 
 from lib.compute import provenance, registered
+from lib.compute.parameters import RefusedError
 
 E = TypeVar("E")
 R = TypeVar("R")
 
 
+def home() -> Path:
+    """Return where what is computed goes: ``_build`` of the checkout, else the user's cache."""
+    if provenance.CHECKOUT:
+        return provenance.CHECKOUT / "_build"
+    return user_cache_path("dominant-filters")
+
+
 def folder() -> Path:
-    """Return where results are kept: ``$LIB_CACHE``, else ``_build/cache`` of the checkout."""
-    default = provenance.PACKAGE.parent / "_build" / "cache"
-    return Path(os.environ.get("LIB_CACHE", default))
+    """Return where results are kept: ``$LIB_CACHE``, else ``cache`` in :func:`home`."""
+    named = os.environ.get("LIB_CACHE", "").strip()
+    return Path(named).expanduser().absolute() if named else home() / "cache"
+
+
+def _trusted() -> Path:
+    """Make the folder, or refuse one that others can write: stored results are pickles.
+
+    Raises
+    ------
+    RefusedError
+        Whoever can write there could have their code run here.
+    """
+    path = folder()
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.name != "nt":
+        for place in (path, path / "joblib"):
+            found = place.stat() if place.exists() else None
+            if found and (found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022):
+                raise RefusedError(
+                    f"{place}: others can write there (mode {found.st_mode & 0o777:o}, owner "
+                    f"{found.st_uid}), and reading kept results runs code: `chmod go-w` it, if it "
+                    "is yours, or let LIB_CACHE name a folder of your own"
+                )
+    return path
 
 
 def lock(name: str) -> FileLock:
     """Return a lock that one process at a time holds, and that ends with its process."""
-    path = folder() / "locks" / name
+    path = _trusted() / "locks" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(path)
 
@@ -83,8 +114,9 @@ def key(function: Callable[[E], R], experiment: E) -> str:
     determined_by = {
         "experiment": fields,
         "function": function.__qualname__,
-        "code": provenance.code_digest(*sorted(modules)),
+        "code": provenance.running_digest(*sorted(modules)),
         "versions": provenance.versions(*sorted(modules)),
+        "settings": provenance.settings(),
     }
     return hashlib.sha256(json.dumps(determined_by, sort_keys=True).encode()).hexdigest()
 
@@ -107,7 +139,7 @@ def cached(function: Callable[[E], R]) -> Callable[[E], R]:
     @wraps(function)
     def recalled(experiment: E) -> R:
         # Compressed for the checksum that comes with it: a flipped bit is noticed.
-        memory = Memory(folder(), verbose=0, compress=1)
+        memory = Memory(_trusted(), verbose=0, compress=1)
         # The key says all that determines the result, so nothing else may count.
         stored = memory.cache(_compute, ignore=["function", "experiment"])
         digest = key(function, experiment)
@@ -120,6 +152,8 @@ def cached(function: Callable[[E], R]) -> Callable[[E], R]:
             else:
                 with _no_other_process(digest, experiment):
                     result = stored(function, experiment, digest)
+                if not stored.check_call_in_cache(function, experiment, digest):
+                    _report(f"NOT KEPT, see above: to stop now loses it  {experiment}")
         return result
 
     return recalled

@@ -5,9 +5,18 @@ validates what the command line and the presets say against them, and the experi
 validate their fields with the same ones.
 """
 
-from typing import Annotated, Literal
+import ast
+import difflib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+import yaml
+from pydantic import Field, TypeAdapter
+
+from lib.compute import provenance
 
 from lib.compute.registered import NameIn
 
@@ -48,3 +57,191 @@ Fractions = Annotated[tuple[Fraction, ...], Field(min_length=1)]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1)]
 Counts = Annotated[tuple[Count, ...], Field(min_length=1)]
 Rungs = Annotated[tuple[Rung, ...], Field(min_length=1)]
+
+
+class RefusedError(ValueError):
+    """What was asked for is not possible; nothing has been computed."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"Error: {self}"]  # in a notebook the line alone: the user's value is wrong, not us
+
+
+def type_named(annotation: str) -> Any:
+    """Return the type that a parameters cell names.
+
+    Raises
+    ------
+    RefusedError
+        There is no such type here.
+    """
+    found = str if annotation == "str" else globals().get(annotation)
+    if found is None or not (annotation == "str" or annotation[0].isupper()):
+        raise RefusedError(f"its type {annotation} is not one of lib.compute.parameters")
+    return found
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML as people write it: 010 is ten and 1:30 a text, as in YAML 1.2."""
+
+
+def _resolve(kind: str, written: str, read: Callable[[str], Any]) -> None:
+    tag = f"tag:yaml.org,2002:{kind}"
+    _PlainLoader.add_implicit_resolver(tag, re.compile(f"({written})$"), None)
+    _PlainLoader.add_constructor(tag, lambda _, node: read(node.value))
+
+
+_PlainLoader.yaml_implicit_resolvers = {
+    first: [entry for entry in entries if entry[0].endswith((":null", ":merge"))]
+    for first, entries in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_resolve("int", r"[-+]?[0-9]+", int)
+_resolve("float", r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", float)
+_resolve("bool", r"true|True|TRUE|false|False|FALSE", lambda text: text.lower() == "true")
+
+
+def parsed(text: str) -> Any:
+    """Return the value that a person means by a text: a number, a list, true or false, or text.
+
+    Raises
+    ------
+    yaml.YAMLError
+        The text cannot be read, such as ``[0,``.
+    """
+    return yaml.load(text, _PlainLoader)
+
+
+def _meant(value: object) -> object:
+    """Return what a text stands for where text is not allowed: 8/255, or a list in brackets."""
+    if isinstance(value, list | tuple):
+        return [_meant(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    if division := re.fullmatch(r"\s*([-+.\deE]+)\s*/\s*([-+.\deE]+)\s*", value):
+        return float(division[1]) / float(division[2])
+    inside = parsed(value)
+    return _meant(inside) if isinstance(inside, list) else inside
+
+
+def validated(name: str, annotation: Any, value: object) -> Any:
+    """Return a value as a chapter gets it: plain numbers, text and lists.
+
+    Parameters
+    ----------
+    name
+        Of the parameter.
+    annotation
+        Its type, one of those above or ``str``.
+    value
+        What was given. Numbers and lists may come as text, as ``"8/255"`` or ``"[0, 1]"``.
+
+    Raises
+    ------
+    RefusedError
+        The value is of the wrong type or out of range.
+    """
+    adapter = TypeAdapter(annotation)
+    for read in (lambda given: given, _meant):
+        try:
+            meant = read(value)
+            valid = adapter.validate_python(meant)
+        except (ValueError, ArithmeticError, yaml.YAMLError):
+            continue
+        # Pydantic takes true for the number 1.
+        if isinstance(valid, bool) or not isinstance(meant, bool):
+            return adapter.dump_python(valid, mode="json")
+    shown = value if isinstance(value, str) else json.dumps(value, default=str)
+    raise RefusedError(f"{name}: {shown} is not allowed; it must be {in_words(annotation)}")
+
+
+def in_words(annotation: Any) -> str:
+    """Return what a parameter of a type may be."""
+    return _schema_in_words(TypeAdapter(annotation).json_schema())
+
+
+def _schema_in_words(schema: Mapping[str, Any]) -> str:
+    match schema:
+        case {"enum": values}:
+            return "one of " + ", ".join(values)
+        case {"type": "array", "items": items}:
+            return f"a list of one or more, as in [a, b], each {_schema_in_words(items)}"
+        case {"type": "boolean"}:
+            return "true or false"
+        case {"type": "string"}:
+            return "text"
+        case {"type": "integer" | "number" as kind}:
+            noun = "a whole number" if kind == "integer" else "a number"
+            lowest = schema.get("minimum")
+            # An open upper end is used for whole numbers only.
+            highest = schema.get("maximum", schema.get("exclusiveMaximum", 0) - 1)
+            if lowest is None:
+                return noun
+            return f"{noun} from {lowest:g} " + (
+                f"to {highest:.10g}" if highest >= lowest else "up"
+            )
+    return str(schema.get("type", "text"))
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message about an unknown name."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else "."
+
+
+def check(namespace: dict[str, Any]) -> None:
+    """Check the parameters of the chapter that runs; its first cell after them calls this.
+
+    So a chapter is as safe under papermill alone, in Jupyter and in Colab as by the builder.
+    Numbers that came as text become numbers.
+
+    Parameters
+    ----------
+    namespace
+        The notebook's ``globals()``. Parameters are the names annotated with a type above.
+
+    Raises
+    ------
+    RefusedError
+        A value is not allowed, a name was given that the chapter does not declare, a value is
+        not the one that the builder gave, or the code has changed since it did.
+    """
+    types = [str, *(value for name, value in globals().items() if name[0].isupper())]
+    declared = {
+        name: annotation
+        for name, annotation in namespace.get("__annotations__", {}).items()
+        if annotation in types
+    }
+    for name, value in _injected(namespace).items():
+        if name not in declared and value not in _in_presets(name):
+            raise RefusedError(
+                f"{name}: no such parameter{suggestion(name, declared)} "
+                f"This chapter declares {', '.join(sorted(declared))}"
+            )
+    for name, annotation in declared.items():
+        namespace[name] = validated(name, annotation, namespace[name])
+    builder = json.loads(os.environ.get("LIB_RUN") or "{}")
+    for name, value in builder.get("parameters", {}).items():
+        if (here := namespace.get(name)) != value:
+            raise RefusedError(f"{name}: this chapter runs with {here}, but was given {value}")
+    if builder and provenance.running_digest(*builder["modules"]) != builder["code"]:
+        raise RefusedError(
+            "the code in lib has changed since the chapter was started: run it again"
+        )
+
+
+def _injected(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what papermill's cell of parameters sets, by name."""
+    cells = [text for text in namespace.get("In", []) if text.startswith("# Parameters\n")]
+    return {
+        target.id: ast.literal_eval(statement.value)
+        for text in cells[-1:]
+        for statement in ast.parse(text).body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def _in_presets(name: str) -> list[Any]:
+    """Return the values of a name in the book's presets, which are for all chapters."""
+    presets = (provenance.PACKAGE.parent / "book" / "presets").glob("*.yaml")
+    return [(parsed(path.read_text("utf-8")) or {}).get(name) for path in presets]

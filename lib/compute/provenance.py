@@ -2,13 +2,28 @@
 
 import ast
 import hashlib
+import importlib
 import re
+import sys
 from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent
+
+CHECKOUT = PACKAGE.parent if (PACKAGE.parent / "_toc.yml").is_file() else None
+"""The repository, where the package lies in one; None where it is installed without the book."""
+
+KERAS_SETTINGS = (
+    "backend",
+    "floatx",
+    "epsilon",
+    "image_data_format",
+    "max_epochs",
+    "max_steps_per_epoch",
+)
+"""What Keras takes from a user's files, variables and calls, and what changes numbers."""
 
 NUMERICAL_PACKAGES = {
     "tensorflow": "tensorflow",
@@ -42,11 +57,27 @@ def _path(module: str) -> Path | None:
     return None
 
 
-def _parsed(module: str) -> ast.Module:
+class ChangedError(RuntimeError):
+    """A file was changed between the start of this process and the import of its module."""
+
+
+_AT_START = {path: path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
+"""The sources when this process began to import them: what runs here, whatever becomes of them."""
+
+_imported_here: set[Path] = set()
+"""The files whose modules run here as they were at the start; later changes do not count."""
+
+
+def _source(module: str) -> str:
     path = _path(module)
     if path is None:
         raise ValueError(f"lib has no module {module}")
-    return ast.parse(path.read_text(encoding="utf-8"))
+    return _AT_START[path] if path in _imported_here else path.read_text(encoding="utf-8")
+
+
+@cache
+def _names_in(source: str, importer: str) -> frozenset[str]:
+    return frozenset(_imports(ast.parse(source), importer))
 
 
 def imported_modules(tree: ast.AST, importer: str = "") -> set[str]:
@@ -68,7 +99,11 @@ def imported_modules(tree: ast.AST, importer: str = "") -> set[str]:
     set of str
         Names without the ``lib.`` in front.
     """
-    imported = {name for name in _imports(tree, importer) if name.startswith("lib.")}
+    return _of_this_package(_imports(tree, importer))
+
+
+def _of_this_package(names: Iterable[str]) -> set[str]:
+    imported = {name for name in names if name.startswith("lib.")}
     return {part for name in imported for part in _with_packages(name.removeprefix("lib."))}
 
 
@@ -102,7 +137,7 @@ def _imported_by(module: str) -> set[str]:
     path = _path(module)
     in_package = path is not None and path.name == "__init__.py"
     importer = f"{module}.__init__" if in_package else module
-    return imported_modules(_parsed(module), importer) | _with_packages(module)
+    return _of_this_package(_names_in(_source(module), importer)) | _with_packages(module)
 
 
 def code_closure(modules: Iterable[str]) -> set[str]:
@@ -141,9 +176,14 @@ def _decides_numbers(module: str) -> bool:
 
 
 @cache
+def _without_words(source: str) -> str:
+    return ast.dump(_WithoutWords().visit(ast.parse(source)))
+
+
 def code_digest(*modules: str) -> str:
     """Return a digest of what some modules, and all that they import here, compute.
 
+    It is that of the files as they are now: for code that another process is going to run.
     Comments, docstrings, messages and layout do not count, nor do those of
     :data:`NO_NUMBERS`; everything else does.
 
@@ -159,8 +199,38 @@ def code_digest(*modules: str) -> str:
     """
     text = hashlib.sha256()
     for module in sorted(filter(_decides_numbers, code_closure(modules))):
-        text.update(f"{module}\n{ast.dump(_WithoutWords().visit(_parsed(module)))}\n".encode())
+        text.update(f"{module}\n{_without_words(_source(module))}\n".encode())
     return text.hexdigest()[:16]
+
+
+def running_digest(*modules: str) -> str:
+    """Return :func:`code_digest` of the code that runs in this process.
+
+    All those modules are imported first, so that an edit or an update of the checkout, from now
+    on, changes neither what is computed here nor what it is taken for.
+
+    Raises
+    ------
+    ChangedError
+        One of the files was changed before its module was imported.
+    """
+    for module in sorted(filter(_decides_numbers, code_closure(modules))):
+        path = _path(module)
+        if path is None or path not in _AT_START or path in _imported_here:
+            continue
+        importlib.import_module(f"lib.{module}")
+        if path.read_text(encoding="utf-8") != _AT_START[path]:
+            raise ChangedError(
+                f"{path} has changed since this process started, which may run the old code or "
+                "the new: start it again"
+            )
+        _imported_here.add(path)
+    return code_digest(*modules)
+
+
+@cache
+def _version(package: str) -> str:
+    return metadata.version(package)
 
 
 def versions(*modules: str) -> dict[str, str]:
@@ -172,10 +242,19 @@ def versions(*modules: str) -> dict[str, str]:
         As for :func:`code_digest`; without any, all those packages count.
     """
     closure = filter(_decides_numbers, code_closure(modules))
-    names = (name for module in closure for name in _imports(_parsed(module)))
+    names = (name for module in closure for name in _names_in(_source(module), module))
     imported = {name.partition(".")[0] for name in names}
     return {
-        installed: metadata.version(installed)
+        installed: _version(installed)
         for name, installed in NUMERICAL_PACKAGES.items()
         if name in imported or not modules
     }
+
+
+def settings() -> dict[str, object]:
+    """Return the settings of Keras under which this process computes; none if it has no Keras."""
+    keras = sys.modules.get("keras")
+    if keras is None:
+        return {}
+    found = {name: getattr(keras.config, name)() for name in KERAS_SETTINGS}
+    return {**found, "dtype_policy": keras.config.dtype_policy().name}

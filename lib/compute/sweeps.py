@@ -25,6 +25,7 @@ from joblib import Parallel, delayed, parallel_config
 from joblib.parallel import get_active_backend
 
 from lib.compute import cache
+from lib.compute.parameters import RefusedError
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -48,7 +49,10 @@ def _processors() -> int:
 
 
 def _threads() -> int:
-    return int(os.environ.get(THREADS, 0)) or _processors()
+    named = os.environ.get(THREADS, "").strip()
+    if not (named or "0").isdigit():
+        raise RefusedError(f"{THREADS}: {named} is not allowed; it must be a whole number")
+    return int(named or 0) or _processors()
 
 
 def _here(number: int, function: Callable[[E], R], experiment: E) -> tuple[int, R]:

@@ -19,8 +19,12 @@ import pandas as pd
 
 from lib.compute import cache, provenance
 
-FULL_SCALE = provenance.PACKAGE.parent / "book" / "results"
-"""Where the results of the full-scale run are kept."""
+FULL_SCALE = (
+    provenance.CHECKOUT / "book" / "results"
+    if provenance.CHECKOUT
+    else provenance.PACKAGE / "evidence" / "recorded"
+)
+"""Where the results of the full-scale run are kept: in the book; with the package without one."""
 
 BENCHMARK = FULL_SCALE / "bench.json"
 """What ``make bench`` recorded."""
@@ -34,8 +38,8 @@ ALL_STAGES = "stages.evaluation"
 
 def folder() -> Path:
     """Return where this run's results go: ``$LIB_RESULTS``, else ``_build/results``."""
-    default = provenance.PACKAGE.parent / "_build" / "results"
-    return Path(os.environ.get("LIB_RESULTS", default))
+    named = os.environ.get("LIB_RESULTS")
+    return Path(named).expanduser() if named else cache.home() / "results"
 
 
 @contextmanager
@@ -66,7 +70,7 @@ def _origin(frame: pd.DataFrame, code: str | Sequence[str]) -> dict[str, Any]:
         "processors": os.cpu_count(),
         # Their number decides the last digits of sums.
         "threads": os.environ.get("TF_NUM_INTRAOP_THREADS") or "default",
-        "code": provenance.code_digest(*([code] if isinstance(code, str) else code)),
+        "code": provenance.running_digest(*([code] if isinstance(code, str) else code)),
     }
     if preset := os.environ.get("LIB_PRESET"):
         origin["preset"] = preset

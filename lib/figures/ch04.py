@@ -17,7 +17,7 @@ from lib.figures import style
 _BLUE, _ORANGE, *_ = sns.color_palette("colorblind")
 
 
-def _bars(axes: Axes, heights: pd.Series, marked: pd.Series) -> None:  # type: ignore[type-arg]
+def _bars(axes: Axes, heights: "pd.Series[float]", marked: "pd.Series[bool]") -> None:
     axes.bar(range(len(heights)), heights, color=np.where(marked, "C1", "C0"))
     axes.set(xlim=(-1, len(heights)))
 
@@ -164,6 +164,6 @@ def size(frame: pd.DataFrame) -> Figure:
         for marked, marker in ((False, "o"), (True, "^")):
             rows = frame[frame["dominant"] == marked]
             axes.plot(rows[name], rows["change"], marker, ms=5)
-        axes.set(xlabel=name.replace(" to ", " to\n"))
+        axes.set(xlabel=str(name).replace(" to ", " to\n"))
     panels[0, 0].set_ylabel("mean |change| under attack")
     return figure

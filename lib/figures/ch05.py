@@ -7,6 +7,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lib.figures import style
@@ -31,14 +33,14 @@ def diagram(rows: Sequence[Sequence[tuple[str, str]]]) -> Figure:
         places = [0.5] if len(row) == 1 else [0.245, 0.755]
         for place, (text, kind) in zip(places, row, strict=True):
             width = 0.96 if len(row) == 1 else 0.48
-            box = {"facecolor": _FACES[kind], "edgecolor": "0.4"}
             axes.add_patch(
-                plt.Rectangle(
+                Rectangle(
                     (place - width / 2, height - 0.29),
                     width,
                     0.58,
                     linestyle="--" if kind == "frozen" else "-",
-                    **box,
+                    facecolor=_FACES[kind],
+                    edgecolor="0.4",
                 )
             )
             axes.text(place, height, text, ha="center", va="center", fontsize=12)
@@ -87,7 +89,7 @@ def curves(frame: pd.DataFrame) -> Figure:
             )
             style.in_percent(axes)
             axes.set(ylabel="accuracy (%)")
-            axes.set_title(f"{attack.upper()}, {_TRAININGS[training]}, {run}", size=10)
+            axes.set_title(f"{attack.upper()}, {_TRAININGS[str(training)]}, {run}", size=10)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     handles = grid[0, 0].get_legend_handles_labels()
     grid[0, 0].get_legend().remove()
@@ -123,10 +125,10 @@ def tradeoff(frame: pd.DataFrame) -> Figure:
     for axes in panels[-1]:
         axes.set_xlabel("clean accuracy (%)")
     handles = [
-        plt.Line2D([], [], color=color, label=name) for name, color in style.MODEL_COLORS.items()
+        Line2D([], [], color=color, label=name) for name, color in style.MODEL_COLORS.items()
     ]
     handles += [
-        plt.Line2D([], [], color="0.3", marker=marker, ls="", mfc=face, label=label)
+        Line2D([], [], color="0.3", marker=marker, ls="", mfc=face, label=label)
         for marker, face, label in (
             ("o", "0.3", "adversarial only"),
             ("s", "0.3", "mixed"),
@@ -142,7 +144,7 @@ def _draw_arrows(axes: Axes, points: pd.DataFrame) -> None:
     for (name, training), arrow in points.groupby(["model", "training"]):
         ends = arrow.droplevel(["model", "training"])[["clean", "static"]]
         start, end = (tuple(ends.loc[network]) for network in ("whole", "split"))
-        color, marker = style.MODEL_COLORS[name], _MARKERS[training]
+        color, marker = style.MODEL_COLORS[str(name)], _MARKERS[str(training)]
         axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": color})
         axes.plot(*start, marker, color=color, mfc="white")
         axes.plot(*end, marker, color=color)

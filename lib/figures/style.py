@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
@@ -61,6 +62,7 @@ _MOST_SHEETS = 6  # more of them hide each other
 
 def use_style() -> None:
     """Make the figures that follow look alike: SVG, colour-blind-safe, legible on a phone."""
+    matplotlib.rcdefaults()  # a user's matplotlibrc may turn images upside down
     sns.set_theme(
         context="paper",
         style="ticks",

@@ -1,12 +1,9 @@
 """The command line: ``python -m lib build``, ``run``, ``list`` and ``bench``."""
 
+import errno
 import os
-import shutil
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -15,18 +12,13 @@ from typing import Any, ParamSpec
 import click
 import yaml
 
-from lib.compute import provenance
+from lib.compute import parameters, provenance
+from lib.compute.parameters import RefusedError
 from lib.site import render
-from lib.site.builder import (
-    DEFAULT_PRESET,
-    Book,
-    ExecutionError,
-    OnCell,
-    RefusedError,
-    Run,
-    execute_all,
-    settings,
-)
+from lib.site.board import Board
+from lib.site.book import DEFAULT_PRESET, Book
+from lib.site.runner import ExecutionError, Run, execute_all
+from lib.site.schema import settings
 
 P = ParamSpec("P")
 
@@ -49,11 +41,26 @@ def _say_clearly(command: Callable[P, None]) -> Callable[P, None]:
         except render.RenderError as error:
             click.echo(f"{error}\nError: the pages have warnings; the site is unchanged", err=True)
             sys.exit(1)
+        except OSError as error:
+            what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            click.echo(f"Error: {what}{_way_out(error)}", err=True)
+            sys.exit(1)
         except KeyboardInterrupt:
             click.echo("\nInterrupted; chapters that had finished are kept.", err=True)
             sys.exit(INTERRUPTED)
 
     return guarded
+
+
+def _way_out(error: OSError) -> str:
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return ": make room, then run the same command; what had finished is kept"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return ": the book needs to write there; LIB_CACHE names another folder for the cache"
+        case errno.ENOENT:
+            return ": run the same command again if something removed it meanwhile"
+    return ""
 
 
 preset_option = click.option(
@@ -69,7 +76,7 @@ values_option = click.option(
     nargs=2,
     multiple=True,
     metavar="NAME VALUE",
-    help="Set a parameter; VALUE is YAML, so 0.3, [0, 1] and base are all fine. Repeatable.",
+    help="Set a parameter to a number (0.3, 8/255), a word (base) or a list ([0, 1]). Repeatable.",
 )
 
 
@@ -77,7 +84,7 @@ values_option = click.option(
 @click.pass_context
 def main(context: click.Context) -> None:
     """Run the chapters of the executable paper and render its site."""
-    context.obj = context.obj or Book(provenance.PACKAGE.parent)
+    context.obj = context.obj or Book(provenance.CHECKOUT or Path.cwd())
 
 
 @main.command()
@@ -112,25 +119,27 @@ def build(
     values = book.preset(preset)
     chosen = book.chosen(chapters)
     others = [chapter for chapter in book.chapters.values() if chapter not in chosen]
-    parameters = settings(chosen, values, _parsed(given)) | settings(others, values, {})
+    injected = settings(chosen, values, _parsed(given)) | settings(others, values, {})
     executed = book.build / "executed" / preset
     results = book.source / "results" if record else book.build / "results" / preset
     runs = [
-        Run(book, chapter, parameters[name], executed / f"{name}.ipynb", results, preset)
+        Run(book, chapter, injected[name], executed / f"{name}.ipynb", results, preset)
         for name, chapter in book.chapters.items()
     ]
-    board = _Board()
+    board = Board()
     with board:
         execute_all(
-            [one for one in runs if one.chapter in chosen or one.chapter.reads_this_run],
-            progress=lambda one: board.line(one.chapter.name),
-            unchanged=lambda one: board.say(f"{one.chapter.name}: unchanged, not run again"),
+            [run for run in runs if run.chapter in chosen or run.chapter.reads_this_run],
+            progress=lambda run: board.line(run.chapter.name),
+            unchanged=lambda run: board.say(f"{run.chapter.name}: unchanged, not run again"),
             jobs=jobs,
         )
-    shown = [one for one in runs if one.is_current]
-    for one in runs:
-        if one not in shown:
-            click.echo(f"{one.chapter.name}: left out of the site, not run under this preset yet")
+    shown = [run for run in runs if run.is_current]
+    for left_out in runs:
+        if left_out not in shown:
+            click.echo(
+                f"{left_out.chapter.name}: left out of the site, not run under this preset yet"
+            )
     first_page, rendered = render.render(book, shown)
     click.echo(f"{'rendered' if rendered else 'site unchanged'}; open {first_page.as_uri()}")
 
@@ -146,9 +155,9 @@ def run(book: Book, chapter: str, preset: str, given: tuple[tuple[str, str], ...
     (chosen,) = book.chosen([chapter])
     values = settings([chosen], book.preset(preset), _parsed(given))[chosen.name]
     target = book.build / "run" / f"{chosen.name}.ipynb"
-    one = Run(book, chosen, values, target, book.build / "results" / "run", preset)
-    with _Board() as board, board.line(chosen.name) as on_cell:
-        one.execute(on_cell)
+    alone = Run(book, chosen, values, target, book.build / "results" / "run", preset)
+    with Board() as board, board.line(chosen.name) as on_cell:
+        alone.execute(on_cell)
     click.echo(target)
 
 
@@ -204,66 +213,7 @@ def _parsed(given: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     values = {}
     for name, text in given:
         try:
-            values[name] = yaml.safe_load(text)
+            values[name] = parameters.parsed(text)
         except yaml.YAMLError:
             raise RefusedError(f"{name}: {text} cannot be read as a value") from None
     return values
-
-
-class _Board:
-    """Shows chapters, cells and seconds: in place on a terminal, else in a line a minute."""
-
-    MINUTE = 60.0
-
-    def __init__(self) -> None:
-        self._at: dict[str, tuple[str, float]] = {}  # where each is, and since when it runs
-        self._closed = threading.Event()
-        self._drawn_by = threading.Thread(target=self._draw, daemon=True)
-        self._writing = threading.Lock()
-        self._on_terminal = sys.stdout.isatty()
-
-    def __enter__(self) -> "_Board":
-        self._drawn_by.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._closed.set()
-        self._drawn_by.join()
-        if self._on_terminal:
-            click.echo("\r\033[K", nl=False)
-
-    def _draw(self) -> None:
-        while not self._closed.wait(0.5 if self._on_terminal else self.MINUTE):
-            with self._writing:
-                now = time.monotonic()
-                line = "   ".join(
-                    f"{name}: {at}, {now - started:.0f} s"
-                    for name, (at, started) in list(self._at.items())
-                )
-                if self._on_terminal:  # a longer line would not be overwritten
-                    width = shutil.get_terminal_size().columns - 1
-                    click.echo(f"\r\033[K{line[:width]}", nl=False)
-                elif line:
-                    click.echo(line)
-
-    def say(self, text: str) -> None:
-        """Write a line that stays."""
-        with self._writing:
-            click.echo(("\r\033[K" if self._on_terminal else "") + text)
-
-    @contextmanager
-    def line(self, chapter: str) -> Iterator[OnCell]:
-        """Show one chapter, as long as it runs."""
-        started = time.monotonic()
-
-        def on_cell(number: int, total: int) -> None:
-            self._at[chapter] = f"cell {number} of {total}", started
-
-        self._at[chapter] = "starting", started
-        if not self._on_terminal:
-            self.say(f"{chapter}: running")
-        try:
-            yield on_cell
-        finally:
-            del self._at[chapter]
-        self.say(f"{chapter}: done in {time.monotonic() - started:.0f} s")

@@ -14,14 +14,15 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import nbformat
 import yaml
 
 from lib.compute import provenance
-from lib.site.builder import Book, Run
+from lib.site import folders
+from lib.site.book import Book
+from lib.site.runner import Run
 
 RUN_TABLE = "run_table.md"
 """The page that the introduction includes: what ran, with which parameters, how long."""
@@ -64,14 +65,14 @@ def render(book: Book, runs: Iterable[Run]) -> tuple[Path, bool]:
     first_page = site / "index.html"
     book.build.mkdir(parents=True, exist_ok=True)
     # A folder of its own: two builds at once do not disturb each other.
-    with TemporaryDirectory(dir=book.build, prefix="rendering-") as workplace:
-        stage = Path(workplace, "stage")
+    with folders.private(book.build, "rendering-") as workplace:
+        stage = workplace / "stage"
         _stage(book, runs, stage)
         current = _digest(stage)
         if first_page.is_file() and stamp.is_file() and stamp.read_text("utf-8") == current:
             return first_page, False
         strict = {run.chapter.name for run in runs} == set(book.chapters)
-        rendered = _sphinx(stage, Path(workplace), strict=strict)
+        rendered = _sphinx(stage, workplace, strict=strict)
         stamp.unlink(missing_ok=True)
         _swap(rendered, site)
         stamp.write_text(current, "utf-8")
@@ -174,8 +175,13 @@ def _full_scale(book: Book) -> str:
 
 def _listed(parameters: Mapping[str, Any]) -> str:
     return ", ".join(
-        f"`{name}` {value}" for name, value in parameters.items() if value not in ("", None)
+        f"`{name}` {_plain(value)}" for name, value in parameters.items() if value not in ("", None)
     )
+
+
+def _plain(value: object) -> str:
+    """Return a value as text in which Markdown and HTML find nothing of theirs."""
+    return re.sub(r"[^\w\s.,:+\[\]/'-]", lambda sign: f"&#{ord(sign[0])};", str(value))
 
 
 def _digest(stage: Path) -> str:
@@ -195,9 +201,17 @@ def _sphinx(stage: Path, output: Path, *, strict: bool) -> Path:
     command += ["build", str(stage)]
     command += ["--path-output", str(output), "--keep-going"]
     command += ["-W", "-n"] if strict else []
-    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+    # Whatever the code page of the console: what it says is read as UTF-8.
+    environment = os.environ | {"PYTHONWARNINGS": "ignore", "PYTHONUTF8": "1"}
+    environment.pop("PYTHONIOENCODING", None)
     done = subprocess.run(
-        command, capture_output=True, text=True, encoding="utf-8", env=environment, check=False
+        command,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env=environment,
+        check=False,
     )
     site = output / "_build" / "html"
     if done.returncode or not (site / "index.html").is_file():
@@ -206,8 +220,8 @@ def _sphinx(stage: Path, output: Path, *, strict: bool) -> Path:
 
 
 def _complaints(log: str, stage: Path) -> str:
-    told = [line for line in log.splitlines() if "WARNING" in line or "ERROR" in line]
-    return "\n".join(told or log.splitlines()[-20:]).replace(f"{stage}{os.sep}", "")
+    warnings = [line for line in log.splitlines() if "WARNING" in line or "ERROR" in line]
+    return "\n".join(warnings or log.splitlines()[-20:]).replace(f"{stage}{os.sep}", "")
 
 
 def _swap(rendered: Path, site: Path) -> None:

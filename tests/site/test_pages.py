@@ -17,9 +17,9 @@ import yaml
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from lib.site import render as renderer
-from lib.site.builder import pages
+from lib.site.book import pages
 
-from .conftest import ROOT
+from ..conftest import ROOT
 
 PAGES = pages(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
 CHAPTERS = [page for page in PAGES if (ROOT / f"{page}.ipynb").is_file()]

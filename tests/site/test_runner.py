@@ -16,10 +16,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lib.compute import provenance
-from lib.site.builder import Book, Chapter, Run
+from lib.site.book import Book, Chapter
 from lib.site.cli import main
+from lib.site.runner import Run
 
-from .conftest import ROOT, write_chapter
+from ..conftest import ROOT, write_chapter
 
 CELLS = (
     """\
@@ -186,25 +187,20 @@ class TestWhatDeterminesAChapter:
             before = [replace(one).digest for one in runs]
             path = package / f"{module}.py"
             path.write_text(path.read_text(encoding="utf-8") + line, encoding="utf-8")
-            provenance.code_digest.cache_clear()
             return [replace(one).digest != old for one, old in zip(runs, before, strict=True)]
 
         assert changes_with("stages/data", "# a comment\n") == [False, False]
         assert changes_with("stages/data", "NEW = 1\n") == [False, True]
         assert changes_with("compute/parameters", "NEW = 1\n") == [False, False]
-        provenance.code_digest.cache_clear()
 
-    def test_the_file_of_full_mnist(
+    def test_where_full_mnist_lies_does_not_count(
         self, built: Book, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def digests() -> tuple[str, str]:
-            return run_of(built).digest, run_of(built, dataset="mnist").digest
-
-        bundled, full = digests()
+        """Its arrays are checked against sums, which stand in the code."""
+        before = run_of(built, dataset="mnist").digest
         (tmp_path / "mnist.npz").write_bytes(b"other")
         monkeypatch.setenv("MNIST_NPZ", str(tmp_path / "mnist.npz"))
-        assert digests()[0] == bundled
-        assert digests()[1] != full
+        assert run_of(built, dataset="mnist").digest == before
 
     def test_recorded_results_that_it_reads(self, copy: Book) -> None:
         reader = write_chapter(copy, "02_reader", "from lib.evidence import records")
@@ -226,10 +222,9 @@ class TestWhatDeterminesAChapter:
         cells = (
             "import os\nfrom pathlib import Path\nfolder = Path(os.environ['LIB_RESULTS'])",
             "(folder / 'own.csv').write_text('value\\n1\\n')",
-            "def this_run(name):\n    return (folder / name).read_text()",
-            "this_run('numbers.csv')",
+            "(folder / 'numbers.csv').read_text()",
         )
-        write_chapter(copy, "02_reader", *cells)
+        write_chapter(copy, "02_reader", *cells, reads_this_run=True)
         assert invoke(copy, "build").exit_code == 0
         second = invoke(copy, "build")
         assert "02_reader: unchanged" in second.stdout
@@ -242,12 +237,6 @@ class TestWhatDeterminesAChapter:
         first = next(name for name in copy.chapters if name != "02_reader")
         assert "02_reader: done" in invoke(copy, "build", first).stdout
         assert again.is_current
-
-    def test_a_function_of_a_like_name_reads_no_run(self, copy: Book) -> None:
-        own = write_chapter(copy, "02_own", "def of_this_run(name):\n    return name")
-        reader = write_chapter(copy, "03_reader", "rows = results.this_run('table_04')")
-        assert not Chapter(own).reads_this_run
-        assert Chapter(reader).reads_this_run
 
     def test_magics_are_not_taken_for_python(self, copy: Book) -> None:
         path = write_chapter(
@@ -274,15 +263,13 @@ class TestSideBySide:
         result = invoke(book, "build", "--jobs", "2")
         assert result.exit_code == 0, result.output
 
-    @pytest.mark.parametrize(
-        "cell", ["from lib.bench import timing", "def this_run(name):\n    return name"]
-    )
+    @pytest.mark.parametrize("says", ["measures_time", "reads_this_run"])
     def test_who_measures_or_reads_the_others_runs_alone(
-        self, new_book: Callable[..., Book], cell: str
+        self, new_book: Callable[..., Book], says: str
     ) -> None:
         took = "import time; began = time.time(); time.sleep(1); print(began, time.time())"
         book = new_book(took)
-        write_chapter(book, "02_alone", took, cell)
+        write_chapter(book, "02_alone", took, **{says: True})
         write_chapter(book, "03_after", took)
         assert invoke(book, "build", "--jobs", "3").exit_code == 0
         executed = book.build / "executed" / "classroom"
@@ -365,7 +352,7 @@ class TestFailures:
                 *(sys.executable, "-c"),
                 # A shell without job control makes what it runs behind it deaf to Ctrl-C.
                 "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-                "from pathlib import Path; from lib.site.builder import Book; "
+                "from pathlib import Path; from lib.site.book import Book; "
                 "from lib.site.cli import main; main(['build'], obj=Book(Path(sys.argv[1])))",
                 str(book.root),
             ],

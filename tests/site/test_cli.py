@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from lib.site.builder import Book, Parameter, RefusedError, settings
+from lib.compute.parameters import RefusedError
+from lib.site.book import Book
 from lib.site.cli import main
+from lib.site.schema import Parameter, settings
 
-from .conftest import REAL_BOOK
+from ..conftest import REAL_BOOK
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +111,7 @@ def test_a_parameter_may_be_text() -> None:
 def test_a_log_gets_a_line_a_minute(
     new_book: Callable[..., Book], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lib.site.cli._Board.MINUTE", 0.1)
+    monkeypatch.setattr("lib.site.board.Board.MINUTE", 0.1)
     result = invoke(new_book("import time; time.sleep(2)"), "run", "01_tiny")
     assert result.exit_code == 0
     assert re.search(r"^01_tiny: cell \d of \d, \d+ s$", result.stdout, re.M)

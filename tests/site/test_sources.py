@@ -11,9 +11,10 @@ import nbformat
 import pytest
 import yaml
 
-from lib.site.builder import Chapter, pages
+from lib.compute import provenance
+from lib.site.book import Chapter, pages
 
-from .conftest import REAL_BOOK, ROOT
+from ..conftest import REAL_BOOK, ROOT
 
 CHAPTERS = sorted(REAL_BOOK.source.glob("*.ipynb"))
 
@@ -23,6 +24,10 @@ each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.s
 def cells(path: Path) -> list[nbformat.NotebookNode]:
     notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
     return list(notebook.cells)
+
+
+def tags(cell: nbformat.NotebookNode) -> list[str]:
+    return list(cell.metadata.get("tags", []))
 
 
 def test_the_contents_name_every_chapter() -> None:
@@ -56,10 +61,40 @@ def test_parameters_are_typed_documented_and_valid(path: Path) -> None:
     assert len(tagged) == 1
     chapter = Chapter(path)
     assert chapter.parameters
-    assert len(chapter.parameters) == len(re.findall(r"^\w+\s*[:=]", tagged[0].source, re.M))
     for parameter in chapter.parameters.values():
         assert parameter.help, f"{parameter.name} has no comment"
         parameter.validated(parameter.default)
+
+
+CHECK = "from lib.compute import parameters\n\nparameters.check(globals())"
+
+
+@each_chapter
+def test_a_chapter_checks_its_parameters_at_once(path: Path) -> None:
+    """So that papermill alone is as safe as the builder."""
+    code = [cell for cell in cells(path) if cell.cell_type == "code"]
+    tagged = [number for number, cell in enumerate(code) if "parameters" in tags(cell)]
+    assert code[tagged[0] + 1].source.startswith(CHECK)
+
+
+@each_chapter
+def test_a_chapter_says_what_the_builder_has_to_know(path: Path) -> None:
+    chapter = Chapter(path)
+    code = "\n".join(cell.source for cell in cells(path) if cell.cell_type == "code")
+    calls = re.search(r"\bthis_run\(", code)  # not of_this_run(, as a chapter may name its own
+    reads = bool(calls) or "evidence.claims" in chapter.modules()
+    assert chapter.reads_this_run == reads
+    measures = "bench.timing" in provenance.code_closure(chapter.modules())
+    assert chapter.runs_alone == (reads or measures)
+
+
+def test_a_parameter_means_the_same_in_every_chapter() -> None:
+    """Where the help has to differ, the name should."""
+    texts: dict[tuple[str, str], set[str]] = {}
+    for path in CHAPTERS:
+        for parameter in Chapter(path).parameters.values():
+            texts.setdefault((parameter.name, parameter.annotation), set()).add(parameter.help)
+    assert not {name: found for name, found in texts.items() if len(found) > 1}
 
 
 @each_chapter

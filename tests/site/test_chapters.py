@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from lib.site.cli import main
 
-from .conftest import REAL_BOOK
+from ..conftest import REAL_BOOK
 
 
 def run(chapter: str, **values: object) -> tuple[int, str]:
