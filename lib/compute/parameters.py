@@ -50,6 +50,9 @@ Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 """Seed of every random draw."""
 
+Label = Annotated[int, Field(ge=0, lt=10)]
+"""A class of the images, 0 to 9."""
+
 Count = Annotated[int, Field(ge=1)]
 """A number of things of which there must be at least one."""
 
