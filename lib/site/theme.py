@@ -1,5 +1,6 @@
 """A Sphinx extension: formulas that need no network, and what the theme leaves to be mended."""
 
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -51,11 +52,32 @@ def _without_thebe(
     ]
 
 
+PLAINER = {
+    # A name that all folded bars share hides the text that each of them shows.
+    r'<summary aria-label="Toggle hidden content">': "<summary>",
+    # A list may have items only, and citations are none.
+    r'<div role="list" class="citation-list">': '<div class="citation-list">',
+    r' role="doc-biblioentry"': "",
+    r"<th(?=[^>]*row_heading)(?![^>]* scope)": '<th scope="row"',
+    r"<th(?=[\s>])(?![^>]* scope)": '<th scope="col"',
+}
+"""What readers of a screen would be told wrongly, and what stands there instead."""
+
+
+def _say_what_is_there(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object
+) -> None:
+    for found, better in PLAINER.items():
+        if "body" in context:
+            context["body"] = re.sub(found, better, context["body"])
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the extension."""
     app.config.mathjax_path = "mathjax/startup.js"
     app.config.mathjax3_config = {"loader": {"load": COMPONENTS}}
     app.connect("html-page-context", _without_thebe)
+    app.connect("html-page-context", _say_what_is_there)
     app.connect("build-finished", _copy_mathjax)
     app.connect("build-finished", _drop_second_icons)
     app.connect("builder-inited", _load_images_late)
