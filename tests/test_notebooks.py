@@ -12,10 +12,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from .conftest import REAL_BOOK
 
-HEAVY: set[str] = {path.stem for path in REAL_BOOK.source.glob("*.ipynb")}
-"""Chapters that are not rewritten yet; the last one takes this set along."""
-
-CHAPTERS = [path for path in sorted(REAL_BOOK.source.glob("*.ipynb")) if path.stem not in HEAVY]
+CHAPTERS = sorted(REAL_BOOK.source.glob("*.ipynb"))
 LONGEST_CELL, MEDIAN_CELL, ALL_LINES = 25, 8, 4_500
 
 each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)

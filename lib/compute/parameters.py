@@ -17,7 +17,6 @@ import yaml
 from pydantic import Field, TypeAdapter
 
 from lib.compute import provenance
-
 from lib.compute.registered import NameIn
 
 Dataset = Annotated[str, NameIn("datasets")]
@@ -47,6 +46,9 @@ Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 """Seed of every random draw."""
+
+Label = Annotated[int, Field(ge=0, lt=10)]
+"""A class of the images, 0 to 9."""
 
 Count = Annotated[int, Field(ge=1)]
 """A number of things of which there must be at least one."""

@@ -30,6 +30,9 @@ RUN_TABLE = "run_table.md"
 FULL_SCALE = "paper"
 """The preset of the full-scale run."""
 
+FOR_THE_SITE = "site"
+"""A folder beside the results of a run: what chapters put there is copied into the site."""
+
 RENDERING_PACKAGES = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme")
 
 
@@ -73,6 +76,8 @@ def render(book: Book, runs: Iterable[Run]) -> tuple[Path, bool]:
             return first_page, False
         strict = {run.chapter.name for run in runs} == set(book.chapters)
         rendered = _sphinx(stage, workplace, strict=strict)
+        if (stage / FOR_THE_SITE).is_dir():
+            shutil.copytree(stage / FOR_THE_SITE, rendered, dirs_exist_ok=True)
         stamp.unlink(missing_ok=True)
         _swap(rendered, site)
         stamp.write_text(current, "utf-8")
@@ -93,6 +98,9 @@ def _stage(book: Book, runs: list[Run], stage: Path) -> None:
     (stage / "book" / RUN_TABLE).write_text(_run_table(notebooks) + _full_scale(book), "utf-8")
     for page in (stage / "book").glob("*.md"):
         page.write_text(_without_glue(page.read_text("utf-8"), absent), "utf-8")
+    for folder in {run.results / FOR_THE_SITE for run in runs}:
+        if folder.is_dir():
+            shutil.copytree(folder, stage / FOR_THE_SITE)
     for run, notebook in notebooks.items():
         shown = _for_readers(notebook, book.root)
         nbformat.write(shown, stage / "book" / f"{run.chapter.name}.ipynb")

@@ -184,7 +184,8 @@ def test_another_backend_that_is_loaded_already_is_refused_in_one_line(
 ) -> None:
     pretend = (
         "import sys, types\nkeras = types.ModuleType('keras')\n"
-        "keras.config = types.SimpleNamespace(backend=lambda: 'jax')\nsys.modules['keras'] = keras\n"
+        "keras.config = types.SimpleNamespace(backend=lambda: 'jax')\n"
+        "sys.modules['keras'] = keras\n"
     )
     done = python(ROOT, pretend + "from lib.stages import models")
     said = done.stderr.strip().splitlines()[-1]

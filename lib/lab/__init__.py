@@ -1,0 +1,1 @@
+"""A live network in the page: exports networks and images, and holds what runs in the browser."""
