@@ -30,7 +30,7 @@ PLANTED: list[Plant] = [
     ("04_filters", "filter_concentration", with_value("held", 0.4, "seed == 1"), "four times"),
     ("05_splitting", "table_12", with_value("value", 0.2, "fraction == 0.1"), "Table 12"),
     ("05_splitting", "table_06", with_value("value", 0.95, "training == 'mixed'"), "gives it back"),
-    ("05_splitting", "table_08", DENSE_AS_GOOD, "dense: three times"),
+    ("05_splitting", "table_08", DENSE_AS_GOOD, "dense: four times"),
     ("05_splitting", "table_11", with_value("value", 1.0, "fraction == 0.1"), "errs more often"),
     ("05_splitting", "label_leaking", NOTHING_ON_BLACK, "more than a fixed answer"),
     ("05_splitting", "cross_attack", with_value("value", 0.99, "seed == 0"), "clearly worse"),
