@@ -26,6 +26,23 @@ seeds: Seeds = [0]  # one model a seed
 """
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together, in one of several processes, what shares the real book's site or a module's.
+
+    The site takes longest, so it comes first.
+    """
+
+    def shares_the_site(item: pytest.Item) -> bool:
+        names = getattr(item, "fixturenames", ())
+        return "site" in names or item.path.stem == "test_chapters"  # which runs the same book
+
+    for item in items:
+        group = "site" if shares_the_site(item) else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: not shares_the_site(item))
+
+
 def write_chapter(
     book: Book, name: str, *cells: str, title: str = "A tiny chapter", **says: bool
 ) -> Path:

@@ -11,7 +11,6 @@ LINES = pytest.StashKey[list[str]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--list", action="store_true", help="list the inputs tried and what they show")
-    parser.addoption("--soak", action="store_true", help="kill twenty builds at random moments")
 
 
 def pytest_configure(config: pytest.Config) -> None:

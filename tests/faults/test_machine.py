@@ -266,8 +266,8 @@ class TestFilesThatCannotBeWritten:
         def fail(notebook: object, path: Path) -> None:
             raise OSError(number, os.strerror(number), str(path))
 
-        monkeypatch.setattr("lib.site.runner.nbformat.write", fail)
         book = new_book("print(1)")
+        monkeypatch.setattr("lib.site.runner.nbformat.write", fail)
         result = CliRunner().invoke(main, ["run", "01_tiny"], obj=book)
         shows(result.stderr)
         assert result.exit_code == 1
