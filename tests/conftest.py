@@ -26,21 +26,13 @@ seeds: Seeds = [0]  # one model a seed
 """
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+LONGEST = ("test_pages", "test_chapters", "test_rebuild", "test_runner")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, in one of several processes, what shares the real book's site or a module's.
-
-    The site takes longest, so it comes first.
-    """
-
-    def shares_the_site(item: pytest.Item) -> bool:
-        names = getattr(item, "fixturenames", ())
-        return "site" in names or item.path.stem == "test_chapters"  # which runs the same book
-
-    for item in items:
-        group = "site" if shares_the_site(item) else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: not shares_the_site(item))
+    """Begin with the files that take longest: each runs in one of several processes."""
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 def write_chapter(
