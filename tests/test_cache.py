@@ -272,7 +272,6 @@ class TestWhatItNames:
         self.forget()
 
     def forget(self):
-        provenance.code_digest.cache_clear()
         registered.names.cache_clear()
 
     def keys(self, draw, *experiments):

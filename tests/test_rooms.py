@@ -13,6 +13,7 @@ MAY_IMPORT = {
     "fast": {"compute", "stages"},
     "evidence": {"compute"},
     "figures": {"compute", "evidence"},
+    "lab": set(),
     "bench": {"compute", "stages", "fast", "evidence"},
     "site": {"compute"},
 }
