@@ -3,7 +3,6 @@
 import os
 import sys
 
-
 if "keras" not in sys.modules:
     os.environ["KERAS_BACKEND"] = "tensorflow"
 
