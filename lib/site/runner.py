@@ -102,12 +102,14 @@ class Run:
         """
         modules = self.chapter.modules()
         reads = provenance.code_closure(modules)
+        # What its parameters may name is found by listing files.
+        named = registered.all_modules() if "stages" in reads else []
         determined_by = {
             "cells": [
                 (cell.cell_type, cell.source, cell.metadata) for cell in self.chapter.notebook.cells
             ],
             "parameters": self.parameters,
-            "code": provenance.code_digest(*sorted(modules), *registered.all_modules()),
+            "code": provenance.code_digest(*sorted(modules), *named),
             "tables": _contents(provenance.PACKAGE, "*.csv"),
             # Their docstrings stand on the page.
             "rules": _contents(provenance.PACKAGE / "evidence" / "claims", "*.py")

@@ -223,6 +223,12 @@ class TestBrowser:
         self, browser: Browser, address: str, page: str
     ) -> None:
         visit = Visit(browser, f"{address}/{page}.html")
+        visit.page.evaluate(
+            """() => Promise.all([...document.images].map(image => {
+                image.loading = "eager";  // those out of sight, too
+                return image.decode().catch(() => null);
+            }))"""
+        )
         undrawn = visit.page.eval_on_selector_all(
             "img", "all => all.filter(image => !image.naturalWidth).map(image => image.src)"
         )
