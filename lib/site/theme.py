@@ -8,11 +8,8 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.util.fileutil import copy_asset
 
-COMPONENTS = ["core", "input/tex", "output/chtml", "output/chtml/fonts/tex"]
-"""The parts of MathJax that typesetting takes: two thirds of its usual bundle."""
-
-MATHJAX = ("startup.js", *(f"{name}.js" for name in COMPONENTS), "output/chtml/fonts/woff-v2")
-"""Their files, and the fonts; the whole of MathJax is thirty times as large."""
+MATHJAX = ("tex-chtml.js", "output/chtml/fonts")
+"""What typesetting takes; the whole of MathJax is twenty times as large."""
 
 DRAWS_ICONS_AGAIN = "scripts/fontawesome.js"
 """1.5 MB that draw the icons which the style sheet's fonts have drawn already."""
@@ -74,8 +71,7 @@ def _say_what_is_there(
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the extension."""
-    app.config.mathjax_path = "mathjax/startup.js"
-    app.config.mathjax3_config = {"loader": {"load": COMPONENTS}}
+    app.config.mathjax_path = "mathjax/tex-chtml.js"
     app.connect("html-page-context", _without_thebe)
     app.connect("html-page-context", _say_what_is_there)
     app.connect("build-finished", _copy_mathjax)
