@@ -3,7 +3,6 @@
 import functools
 import json
 import re
-import shutil
 import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -14,11 +13,12 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from lib.site import render as renderer
 from lib.site.book import pages
 
+from ..browser import open_browser
 from ..conftest import ROOT
 
 PAGES = pages(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
@@ -145,28 +145,10 @@ def test_a_page_says_which_chapter_it_lacks() -> None:
     assert renderer._without_glue(number, {"claims"}) == "It reads (not built yet) of them."
 
 
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM_OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    installed = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
-    with sync_playwright() as playwright:
-        own = Path(playwright.chromium.executable_path)
-        if installed is None and not own.is_file():
-            pytest.skip(f"no Chromium here: looked for {', '.join(CHROMIUM_NAMES)}")
-        opened = playwright.chromium.launch(executable_path=installed or own, args=CHROMIUM_OPTIONS)
+    with open_browser() as opened:
         yield opened
-        opened.close()
 
 
 class _Quiet(SimpleHTTPRequestHandler):
