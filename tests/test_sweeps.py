@@ -18,6 +18,9 @@ from lib.compute import cache, sweeps
 
 from .conftest import ROOT
 
+THREADS_HERE = os.environ.get(sweeps.THREADS, "")
+"""What TensorFlow reads when it starts in this process."""
+
 Result = tuple[float, int]
 """A number, and the process that computed it."""
 
@@ -177,7 +180,7 @@ class TestCluster:
     ) -> None:
         from lib.stages import models  # not above, where every worker would import TensorFlow
 
-        monkeypatch.delenv(sweeps.THREADS)  # as many as TensorFlow has in this process
+        monkeypatch.setenv(sweeps.THREADS, THREADS_HERE)  # another number gives other last digits
         new_worker()
         training = models.Training("mnist-tiny", "shallow", max_epochs=1)
         here, there = (sweeps.run(models.fit, [training], cluster=at)[0] for at in ("", scheduler))
