@@ -4,6 +4,7 @@ import itertools
 import re
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -270,7 +271,26 @@ def alone(repairs, *, spread=0.02):
     columns = "arm other test difference low high arm_value other_value undefended_value"
     arms, behind = ("dominant filters", "dominant filters only", "static"), 0.8 * (1 - repairs)
     row = (*arms, behind, behind - spread, behind + spread, 0.9, 0.9 - behind, 0.1)
-    return {"controls_contrasts": frame(columns, row)}
+    return with_controls(frame(columns, row))
+
+
+def with_controls(rows):
+    """Return contrasts, and accuracies as far apart in each of three networks, or of one."""
+    apart = rows["difference"]
+    rows = rows.assign(
+        p=np.where(rows["low"] * rows["high"] > 0, 1e-4, 0.5),
+        other_value=(rows["arm_value"] - apart).clip(0).fillna(rows["other_value"]),
+    )
+    seeds = pd.DataFrame({"seed": range(3 if apart.notna().all() else 1), "images": IMAGES})
+    sides = [("arm", "arm_value"), ("other", "other_value")]
+    controls = pd.concat(
+        rows[["test", *side]].set_axis(["test", "arm", "value"], axis=1).drop_duplicates()
+        for side in sides
+    )
+    return {
+        "controls_contrasts": rows.assign(primary=False),
+        "controls": controls.merge(seeds, "cross"),
+    }
 
 
 def contrast(low, high, *, arm=0.8, other=0.8, undefended=0.1, others=()):
@@ -287,7 +307,7 @@ def contrast(low, high, *, arm=0.8, other=0.8, undefended=0.1, others=()):
     columns = "test arm other low high arm_value other_value undefended_value"
     rows = frame(columns, *rows)
     rows["difference"] = (rows["low"] + rows["high"]) / 2
-    return {"controls_contrasts": rows.assign(primary=False)}
+    return with_controls(rows)
 
 
 SAME, MORE, LESS, WIDE = (-0.005, 0.005), (0.02, 0.04), (-0.04, -0.02), (-0.05, 0.05)
@@ -530,6 +550,30 @@ class TestVerdicts:
         assert not small.points
         assert not small.errors
         assert not any(one.what.startswith("static") for one in verdict.parts)
+
+    def test_recorded_bounds_are_no_narrower_than_networks_lie_apart(self):
+        """The bounds on record are those of many images of networks that disagree."""
+        planted = contrast(*MORE)
+        assert judge("better_against_all", planted).says == HOLDS
+        controls = planted["controls"]
+        ours = controls["arm"] == "dominant filters"
+        controls.loc[ours, "value"] += 0.1 * (controls.loc[ours, "seed"] - 1)
+        assert judge("better_against_all", planted).says == UNTOLD
+
+    def test_what_a_correction_takes_away_is_open(self):
+        planted = contrast(*MORE)
+        planted["controls_contrasts"]["p"] = 0.02  # and there are five comparisons in each test
+        found = part(judge("better_against_all", planted), "worst case")
+        assert found.answer == Answer.OPEN
+        assert found.shows == "undecided (uncorrected: differs, by more than 1 point)"
+
+    @pytest.mark.parametrize(("below", "answer"), [(0.015, Answer.OPEN), (0.005, Answer.YES)])
+    def test_a_point_less_than_undefended_is_none_worse(self, below, answer):
+        """As in chapter 8, whose rule this is."""
+        planted = contrast(*SAME, arm=0.94, undefended=0.94 + below)
+        found = part(judge("split_as_well_against_all", planted), "small radius")
+        assert found.answer == answer
+        assert found.shows.startswith("both worse") == (answer == Answer.OPEN)
 
     def test_a_trend_over_steps_too_small_to_see_is_a_change(self):
         """Errors fall at each step in each network, in one of them hardly."""

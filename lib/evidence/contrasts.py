@@ -25,6 +25,7 @@ FLOOR = 0.01
 
 BOTH_FALLEN = f"both below {FLOOR:.0%}"
 BOTH_WORSE = "both worse than no defence"
+UNCORRECTED = "undecided (uncorrected:"
 UNTESTED = "one network: untested"
 
 _SEEN = ("difference", "low", "high", "p")
@@ -33,6 +34,14 @@ _SEEN = ("difference", "low", "high", "p")
 def _bounded(found: Interval) -> Interval:
     """Keep the interval for a difference of shares where such differences lie."""
     return found._replace(low=max(found.low, -1.0), high=min(found.high, 1.0))
+
+
+def nothing_to_compare(arm: float, other: float, undefended: float = 0.0) -> str:
+    """Return why a difference between two accuracies would say nothing, or an empty string."""
+    highest = max(arm, other)
+    if highest < FLOOR:
+        return BOTH_FALLEN
+    return BOTH_WORSE if highest < undefended - MARGIN else ""
 
 
 def compare(arm: ArrayLike, other: ArrayLike) -> dict[str, float]:
@@ -119,15 +128,13 @@ def _smallest(found: Interval, ahead: "pd.Series[float]", images: int) -> float:
 
 def _verdict(row: Mapping[Any, Any]) -> str:
     found = Interval(*(row[name] for name in _SEEN))
-    highest = max(row["arm_value"], row["other_value"])
-    if highest < FLOOR:
-        return BOTH_FALLEN
-    if highest < row.get("undefended_value", 0.0) - MARGIN:
-        return BOTH_WORSE
+    values = row["arm_value"], row["other_value"], row.get("undefended_value", 0.0)
+    if idle := nothing_to_compare(*values):
+        return idle
     alone = intervals.verdict(found, MARGIN)
     if not found.excludes_zero or row["corrected"] < 1 - intervals.CONFIDENCE:
         return alone
-    return f"undecided (uncorrected: {alone})"
+    return f"{UNCORRECTED} {alone})"
 
 
 def named(judged: pd.DataFrame) -> "pd.Series[str]":

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from lib.evidence import intervals, runs, tables
+from lib.evidence import contrasts as rules
+from lib.evidence import runs, tables
 from lib.evidence.claims.judging import Answer, Part, Question, Recorded, Shares, Wanted, shares
 from lib.evidence.intervals import Interval
 
@@ -33,8 +34,8 @@ Arms = dict[tuple[str, str], Shares]
 KINDS = {"mixed": "mixed images", "adversarial": "adversarial images alone"}
 ATTACKS = {"fgsm": "FGSM", "pgd": "PGD"}
 TENTH = float(str(runs.USUAL["fraction"]))
-FLOOR = 0.01
-"""Of the images: below it nobody is left to compare."""
+ADAPTIVE = ("fresh PGD", "worst case", "small radius")
+"""The tests of chapter 8 by attackers who adapt."""
 
 
 def by_cell(rows: pd.DataFrame) -> Arms:
@@ -79,49 +80,40 @@ def by_fraction(run: Recorded, attack: str, kind: str, test: str) -> dict[float,
 def contrasts(run: Recorded, question: Question, *others: str) -> Iterator[Part]:
     """Compare the dominant filters with other choices against attackers who adapt.
 
-    By the contrasts of chapter 8 in its three tests: fresh PGD, the worst case, and fresh PGD at
-    a smaller radius. Their intervals are the wider of that over networks and images on record,
-    and Student's over the networks.
+    By the contrasts of chapter 8 in its three tests (fresh PGD, the worst case, and fresh PGD at
+    a smaller radius), judged as there: by the wider of two intervals, corrected for their number.
     """
-    for other in others:
-        rows = run.rows("controls_contrasts", arm="dominant filters", other=other)
-        for row in rows.to_dict("records"):
-            if row["test"] not in ("fresh PGD", "worst case", "small radius"):
-                continue
-            what = f"{row['test']}, dominant filters and {other}"
-            apart = Interval(row["difference"], row["low"], row["high"])
-            apart = intervals.wider(apart, _over_networks(run, row["test"], other))
-            part = Part(
-                what,
-                tables.percent(row["arm_value"]),
-                question(apart, run.margin),
-                intervals.verdict(apart, run.margin),
-                tables.percent(row["other_value"]),
-                tables.with_interval(apart, difference=True),
-            )
-            values = row["arm_value"], row["other_value"], row["undefended_value"]
-            yield unless_fallen(part, *values)
+    judged = judged_contrasts(run)
+    judged = judged[judged["arm"].eq("dominant filters") & judged["other"].isin(others)]
+    if judged.empty:
+        raise LookupError(f"contrasts with {others}")
+    for row in judged[judged["test"].isin(ADAPTIVE)].to_dict("records"):
+        apart = Interval(row["difference"], row["low"], row["high"])
+        part = Part(
+            f"{row['test']}, dominant filters and {row['other']}",
+            tables.percent(row["arm_value"]),
+            question(apart, run.margin),
+            row["verdict"],
+            tables.percent(row["other_value"]),
+            tables.with_interval(apart, difference=True),
+        )
+        part = unless_idle(part, row["arm_value"], row["other_value"], row["undefended_value"])
+        corrected_away = row["verdict"].startswith(rules.UNCORRECTED)
+        yield part._replace(answer=Answer.OPEN) if corrected_away else part
 
 
-def unless_fallen(part: Part, ours: float, others: float, undefended: float) -> Part:
+def judged_contrasts(run: Recorded) -> pd.DataFrame:
+    """Return the contrasts of chapter 8 with their verdicts."""
+    found, controls = run.rows("controls_contrasts"), run.rows("controls")
+    return rules.judge(found, controls, cell=["test"], family=["test"])
+
+
+def unless_idle(part: Part, ours: float, others: float, undefended: float) -> Part:
     """Leave a comparison open where nobody is left, or both are worse than no defence."""
-    if max(ours, others) <= FLOOR:
-        why = "nobody is left to compare"
-    elif max(ours, others) < undefended:
-        why = f"both worse than no defence ({tables.percent(undefended)})"
-    else:
-        return part
-    return Part(part.what, part.found, Answer.OPEN, why, part.beside)
-
-
-def _over_networks(run: Recorded, test: str, other: str) -> Interval:
-    """Return Student's interval for a contrast of chapter 8, without bounds if not on record."""
-    try:
-        rows = run.rows("controls", test=test)
-    except LookupError:
-        return Interval(float("nan"), float("nan"), float("nan"))
-    values = rows.pivot_table("value", "seed", "arm")
-    return intervals.over_seeds((values["dominant filters"] - values[other]).dropna())
+    if why := rules.nothing_to_compare(ours, others, undefended):
+        why += f" ({tables.percent(undefended)})" if why == rules.BOTH_WORSE else ""
+        return Part(part.what, part.found, Answer.OPEN, why, part.beside)
+    return part
 
 
 def climbed(run: Recorded, column: str = "worst case", **where: object) -> dict[Network, Shares]:

@@ -85,9 +85,9 @@ def _needed(run: Recorded, attack: str, kind: str) -> Part:
 def _repaired_alone(run: Recorded) -> Part:
     what = "PGD, mixed images: repaired with all else frozen"
     try:
-        rows = run.rows("controls_contrasts", arm="dominant filters", test="static")
+        rows = arms.judged_contrasts(run).query("test == 'static' and arm == 'dominant filters'")
         row = rows[rows["other"] == "dominant filters only"].iloc[0]
-    except (LookupError, KeyError):
+    except LookupError:
         return Part(what, tables.percent(float("nan")), Answer.OPEN, "not measured")
     gain = row["arm_value"] - row["undefended_value"]
     found = Interval(

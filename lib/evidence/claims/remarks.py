@@ -54,7 +54,7 @@ def weaker_attacks_afresh(run: Recorded) -> Iterator[Part]:
                 part = run.compare(what, ours, before, ask.better)
                 if len(ours.by_seed) < 2 and not abs(ours.mean - before.mean) > spread:
                     part = part.left_open("no more than the spread between networks")
-                yield arms.unless_fallen(part, ours.mean, before.mean, before.mean)
+                yield arms.unless_idle(part, ours.mean, before.mean, before.mean)
 
 
 def _spread(run: Recorded) -> float:
@@ -103,7 +103,7 @@ def pgd_defends_better_against_all(run: Recorded) -> Iterator[Part]:
         if network.defence == "pgd" and fgsm is not None:
             before = worst[network.before].mean if network.before in worst else 0.0
             part = run.compare(f"worst case: {network}, and FGSM", pgd, fgsm, ask.better)
-            yield arms.unless_fallen(part, pgd.mean, fgsm.mean, before)
+            yield arms.unless_idle(part, pgd.mean, fgsm.mean, before)
 
 
 def fgsm_needs_more(run: Recorded) -> Iterator[Part]:
