@@ -14,11 +14,23 @@ from lib.site import lesson
 from ..browser import open_browser
 from ..conftest import ROOT
 
-QUIZZES = sorted((ROOT / "book" / lesson.QUIZZES).glob("*.yaml"))
+BOOK = ROOT / "book"
 QUESTIONS = 5
 PREDICTIONS = 3
+CHAPTERS = range(1, 11)  # the last, about costs, has no quiz
 
-each_quiz = pytest.mark.parametrize("path", QUIZZES, ids=[path.stem for path in QUIZZES])
+each_chapter = pytest.mark.parametrize("number", CHAPTERS)
+each_quiz = pytest.mark.parametrize("number", CHAPTERS[:-1])
+
+
+def chapter(number: int) -> Path:
+    [path] = BOOK.glob(f"{number:02d}_*.ipynb")
+    return path
+
+
+def questions_of(number: int) -> list[lesson.Question]:
+    return lesson.quiz(BOOK / lesson.QUIZZES / f"{chapter(number).stem}.yaml")
+
 
 ANSWERS = [{"text": "this", "feedback": "no"}, {"text": "that", "feedback": "no"}]
 RIGHT = {"text": "the other", "feedback": "yes", "right": True}
@@ -27,23 +39,25 @@ RIGHT = {"text": "the other", "feedback": "yes", "right": True}
 class TestQuestions:
     @each_quiz
     def test_a_quiz_has_five_questions_and_stands_at_the_end_of_its_chapter(
-        self, path: Path
+        self, number: int
     ) -> None:
-        questions = lesson.quiz(path)
+        questions = questions_of(number)
         assert len(questions) == QUESTIONS
         assert len({question.question for question in questions}) == QUESTIONS
         places = [[answer.right for answer in each.answers].index(True) for each in questions]
         assert len(set(places)) > 1  # the right one is not always at the same place
-        chapter = nbformat.read(ROOT / "book" / f"{path.stem}.ipynb", as_version=4)
-        text = "\n".join(cell.source for cell in chapter.cells if cell.cell_type == "markdown")
-        assert text.index("## Summary") < text.index("```{quiz}\n```") < text.index("## Exercises")
+        cells = nbformat.read(chapter(number), as_version=4).cells
+        text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        order = ("## Summary\n", "## Quiz\n\n```{quiz}\n```", "## Things to try\n")
+        places_in_text = list(map(text.index, order))
+        assert places_in_text == sorted(places_in_text)
 
-    @each_quiz
-    def test_predictions_are_asked_for_before_a_cell_and_shown_after_it(self, path: Path) -> None:
-        chapter = nbformat.read(ROOT / "book" / f"{path.stem}.ipynb", as_version=4)
+    @each_chapter
+    def test_predictions_are_asked_for_before_a_cell_and_shown_after_it(self, number: int) -> None:
+        cells = nbformat.read(chapter(number), as_version=4).cells
         asked: dict[str, int] = {}
         shown: dict[str, int] = {}
-        for place, cell in enumerate(chapter.cells):
+        for place, cell in enumerate(cells):
             if cell.cell_type == "markdown":
                 asked |= dict.fromkeys(
                     re.findall(r"^:::\{predict\} (\S+)$", cell.source, re.M), place
@@ -53,7 +67,7 @@ class TestQuestions:
         assert len(asked) >= PREDICTIONS
         assert asked.keys() == shown.keys()
         for name, place in asked.items():
-            between = chapter.cells[place + 1 : shown[name]]
+            between = cells[place + 1 : shown[name]]
             code = [cell for cell in between if cell.cell_type == "code"]
             assert code, name
             # What is covered until the reader has chosen is the result, and little more.
@@ -108,7 +122,7 @@ class TestInThePage:
         expect(result).to_be_visible()
 
     def test_each_answer_of_a_quiz_is_answered(self, page: Page) -> None:
-        for number, question in enumerate(lesson.quiz(QUIZZES[0])):
+        for number, question in enumerate(questions_of(1)):
             shown = page.locator(".quiz fieldset").nth(number)
             for place, answer in enumerate(question.answers):
                 expect(shown.locator(".said")).not_to_contain_text(answer.feedback)
