@@ -14,7 +14,7 @@ import yaml
 
 from lib.compute import parameters, provenance
 from lib.compute.parameters import RefusedError
-from lib.site import render
+from lib.site import reading, render
 from lib.site.board import Board
 from lib.site.book import DEFAULT_PRESET, Book
 from lib.site.runner import ExecutionError, Run, execute_all
@@ -169,6 +169,7 @@ def list_(book: Book, chapters: tuple[str, ...]) -> None:
     """List CHAPTERS (default: all) and their parameters."""
     for chapter in book.chosen(chapters):
         click.secho(f"{chapter.name}  {chapter.title}", bold=True)
+        click.echo(f"  {reading.count(chapter.notebook)}")
         for line in chapter.parameters.values():
             click.echo(f"  {line.name}: {line.annotation} = {line.default!r}  {line.help}")
             click.echo(f"      {line.allowed}")

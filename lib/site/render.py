@@ -20,12 +20,20 @@ import nbformat
 import yaml
 
 from lib.compute import provenance
-from lib.site import folders
+from lib.site import folders, reading
 from lib.site.book import Book
 from lib.site.runner import Run
 
 RUN_TABLE = "run_table.md"
 """The page that the introduction includes: what ran, with which parameters, how long."""
+
+TIMES = "times.md"
+"""What the page for those who teach includes: how long each chapter takes."""
+
+FIGURES = "figures"
+"""The folder of the chapters' named figures, for pages that show one of another chapter."""
+
+SVG = "image/svg+xml"
 
 FULL_SCALE = "paper"
 """The preset of the full-scale run."""
@@ -76,6 +84,7 @@ def render(book: Book, runs: Iterable[Run]) -> tuple[Path, bool]:
             return first_page, False
         strict = {run.chapter.name for run in runs} == set(book.chapters)
         rendered = _sphinx(stage, workplace, strict=strict)
+        _slides(stage / "book", rendered)
         if (stage / FOR_THE_SITE).is_dir():
             shutil.copytree(stage / FOR_THE_SITE, rendered, dirs_exist_ok=True)
         stamp.unlink(missing_ok=True)
@@ -96,13 +105,21 @@ def _stage(book: Book, runs: list[Run], stage: Path) -> None:
 
     notebooks = {run: nbformat.read(run.executed, as_version=4) for run in runs}
     (stage / "book" / RUN_TABLE).write_text(_run_table(notebooks) + _full_scale(book), "utf-8")
+    seconds = {
+        run: float(found.metadata["papermill"]["duration"]) for run, found in notebooks.items()
+    }
+    named = {run.chapter.name: (found, seconds[run]) for run, found in notebooks.items()}
+    (stage / "book" / TIMES).write_text(reading.table(named), "utf-8")
     for page in (stage / "book").glob("*.md"):
         page.write_text(_without_glue(page.read_text("utf-8"), absent), "utf-8")
     for folder in {run.results / FOR_THE_SITE for run in runs}:
         if folder.is_dir():
             shutil.copytree(folder, stage / FOR_THE_SITE)
+    (stage / "book" / FIGURES).mkdir()
     for run, notebook in notebooks.items():
+        _save_figures(notebook, stage / "book" / FIGURES)
         shown = _for_readers(notebook, book.root)
+        reading.stated(shown, seconds[run])
         nbformat.write(shown, stage / "book" / f"{run.chapter.name}.ipynb")
 
 
@@ -155,6 +172,15 @@ def _for_readers(notebook: nbformat.NotebookNode, root: Path) -> nbformat.Notebo
     return notebook
 
 
+def _save_figures(notebook: nbformat.NotebookNode, folder: Path) -> None:
+    """Write the figures that have a name to files of that name."""
+    for cell in notebook.cells:
+        name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
+        drawn = [output.data for output in cell.get("outputs", []) if "data" in output]
+        if name and (images := [data[SVG] for data in drawn if SVG in data]):
+            (folder / f"{name}.svg").write_text(images[-1], "utf-8")
+
+
 def _run_table(notebooks: Mapping[Run, nbformat.NotebookNode]) -> str:
     rows = ["| Chapter | Parameters | Seconds | Executed (UTC) |", "| --- | --- | ---: | --- |"]
     for run, notebook in notebooks.items():
@@ -205,15 +231,31 @@ def _digest(stage: Path) -> str:
 
 
 def _sphinx(stage: Path, output: Path, *, strict: bool) -> Path:
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    command += ["build", str(stage)]
-    command += ["--path-output", str(output), "--keep-going"]
-    command += ["-W", "-n"] if strict else []
+    jupyter_book = "from jupyter_book.cli.main import main; main()"
+    command = ["-c", jupyter_book, "build", str(stage), "--path-output", str(output)]
+    log = _run([*command, "--keep-going", *(["-W", "-n"] if strict else [])], stage)
+    site = output / "_build" / "html"
+    if not (site / "index.html").is_file():
+        raise RenderError(_complaints(log, stage))
+    return site
+
+
+def _slides(pages: Path, site: Path) -> None:
+    """Add the slides of the lessons to the site, with the figures of its chapters."""
+    built = pages / "built"
+    options = ["-m", "sphinx", "-q", "-b", "revealjs", "-c", str(pages / "slides")]
+    _run([*options, str(pages), str(built)], pages)
+    for part in ("slides", "_images", "_static/revealjs"):
+        shutil.copytree(built / part, site / part, dirs_exist_ok=True)
+
+
+def _run(options: list[str], stage: Path) -> str:
+    """Run Python on the staging tree and return what it said; failure is a RenderError."""
     # Whatever the code page of the console: what it says is read as UTF-8.
     environment = os.environ | {"PYTHONWARNINGS": "ignore", "PYTHONUTF8": "1"}
     environment.pop("PYTHONIOENCODING", None)
     done = subprocess.run(
-        command,
+        [sys.executable, *options],
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -221,10 +263,9 @@ def _sphinx(stage: Path, output: Path, *, strict: bool) -> Path:
         env=environment,
         check=False,
     )
-    site = output / "_build" / "html"
-    if done.returncode or not (site / "index.html").is_file():
+    if done.returncode:
         raise RenderError(_complaints(done.stdout + done.stderr, stage))
-    return site
+    return done.stdout + done.stderr
 
 
 def _complaints(log: str, stage: Path) -> str:
