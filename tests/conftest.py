@@ -26,11 +26,32 @@ seeds: Seeds = [0]  # one model a seed
 """
 
 
-LONGEST = ("test_pages", "test_chapters", "test_rebuild", "test_runner")
+LONGEST = (
+    "test_pages",
+    "test_runner",
+    "test_adaptive",
+    "test_splitting",
+    "test_machine",
+    "test_rebuild",
+    "test_bench",
+    "test_accelerated",
+    "test_attacks",
+    "test_survivors",
+    "test_hardening",
+    "test_sweeps",
+    "test_code",
+    "test_values",
+    "test_lab",
+    "test_training",
+    "test_chapters",  # it takes from the cache what the site computed
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest: each runs in one of several processes."""
+    """Begin with the files that take longest: each runs in one of several processes.
+
+    Where pytest-xdist keeps this order (``--no-loadscope-reorder``), short ones fill the end.
+    """
     order = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 

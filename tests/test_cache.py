@@ -1,7 +1,6 @@
 """A result is computed once, shared by equal experiments, and never stale or damaged."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -83,22 +82,26 @@ class TestSharing:
         assert calls == [Experiment(), other]
         assert draw(Experiment())["values"][0] == 1  # and the first one is still there
 
-    def test_who_needs_what_another_computes_waits_for_it(self, calls, capsys):
-        begun = threading.Event()
+    def test_who_needs_what_another_computes_waits_for_it(self, calls, monkeypatch):
+        begun, waited = threading.Event(), threading.Event()
+
+        def report(line):
+            if line.startswith("computed elsewhere"):
+                waited.set()
 
         def slow(experiment):
             calls.append(experiment)
             begun.set()
-            time.sleep(0.5)
+            assert waited.wait(60), "the other one does not wait"
             return len(calls)
 
+        monkeypatch.setattr(cache, "_report", report)
         stored = cache.cached(of_the_package(slow))
         with ThreadPoolExecutor(2) as pool:
             first = pool.submit(stored, Experiment())
-            assert begun.wait(10)
+            assert begun.wait(60)
             second = pool.submit(stored, Experiment())
             assert (first.result(), second.result()) == (1, 1)
-        assert "computed elsewhere" in capsys.readouterr().err
 
     def test_a_failure_leaves_nobody_waiting(self, calls):
         def fail(experiment):

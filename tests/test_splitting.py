@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -122,19 +122,6 @@ def test_the_share_of_frozen_parameters_is_that_of_table_12(row) -> None:
     assert splitting.share_saved(row.model, row.fraction) == pytest.approx(row.value, abs=1e-4)
 
 
-@every_form
-@pytest.mark.parametrize(("architecture", "choice"), CHOICES)
-def test_a_split_model_computes_the_same_logits(
-    split: Callable[..., keras.Model], architecture: Architecture, choice: FilterChoice
-) -> None:
-    model = new_model(architecture)
-    expected = model(IMAGES, training=False)
-    np.testing.assert_allclose(
-        split(model, choice)(IMAGES, training=False), expected, rtol=0, atol=1e-6
-    )
-    assert np.ptp(expected) > 0.1  # constant logits would prove nothing
-
-
 def trained_steps(
     split: keras.Model, architecture: Architecture, choice: FilterChoice, steps: int = 2
 ) -> keras.Model:
@@ -163,18 +150,46 @@ def trained_steps(
     return split
 
 
+class Journey(NamedTuple):
+    """What a split model computes and holds, from the split to the end of a short training."""
+
+    expected: NDArray[np.float32]
+    """The logits of the whole model."""
+    logits: NDArray[np.float32]
+    before: Weights
+    """Of the whole model."""
+    merged: Weights
+    """Of the split model before it trained; what merging does not fill in is not a number."""
+    after: Weights
+
+
 @cache
-def before_and_after(
+def journey(
     split: Callable[..., keras.Model], architecture: Architecture, choice: FilterChoice
-) -> tuple[Weights, Weights]:
-    """Return the weights before and after training, and see that the original is left alone."""
+) -> Journey:
+    """Split a model, train it, and see that the original is left alone."""
     model = new_model(architecture)
     before = model.get_weights()
-    tuned = trained_steps(split(model, choice), architecture, choice)
+    network = split(model, choice)
+    both = [np.array(each(IMAGES, training=False)) for each in (model, network)]
+    blank = models.build(architecture)
+    blank.set_weights([np.full_like(array, np.nan) for array in before])
+    merged = splitting.merged_weights(network, blank, choice)
+    tuned = trained_steps(network, architecture, choice)
     after = splitting.merged_weights(tuned, model, choice)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(new, old)
-    return before, after
+    return Journey(*both, before, merged, after)
+
+
+@every_form
+@pytest.mark.parametrize(("architecture", "choice"), CHOICES)
+def test_a_split_model_computes_the_same_logits(
+    split: Callable[..., keras.Model], architecture: Architecture, choice: FilterChoice
+) -> None:
+    expected, logits, *_ = journey(split, architecture, choice)
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-6)
+    assert np.ptp(expected) > 0.1  # constant logits would prove nothing
 
 
 @pytest.mark.parametrize(("architecture", "choice"), CHOICES)
@@ -182,8 +197,8 @@ def before_and_after(
 def test_every_form_trains_as_the_drawn_one_does(
     split: Callable[..., keras.Model], architecture: Architecture, choice: FilterChoice
 ) -> None:
-    before, drawn = before_and_after(splitting.gathered, architecture, choice)
-    _, after = before_and_after(split, architecture, choice)
+    *_, before, _, drawn = journey(splitting.gathered, architecture, choice)
+    after = journey(split, architecture, choice).after
     for old, expected, ours in zip(before, drawn, after, strict=True):
         moved = np.abs(expected - old).max()
         np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-7 + 1e-3 * moved)
@@ -225,7 +240,7 @@ def test_a_seeded_fine_tuning_run_is_the_same_in_every_form(architecture: Archit
 def test_chosen_filters_and_dense_layers_train_and_nothing_else(
     split: Callable[..., keras.Model], architecture: Architecture, choice: FilterChoice
 ) -> None:
-    before, after = before_and_after(split, architecture, choice)
+    *_, before, _, after = journey(split, architecture, choice)
     for layer, chosen in enumerate(choice):
         for old, new in zip(before[2 * layer : 2 * layer + 2], after[2 * layer :], strict=False):
             rest = np.delete(np.arange(old.shape[-1]), list(chosen))
@@ -241,11 +256,8 @@ def test_chosen_filters_and_dense_layers_train_and_nothing_else(
 def test_weights_survive_splitting_and_merging(
     split: Callable[..., keras.Model], architecture: Architecture, choice: FilterChoice
 ) -> None:
-    model = new_model(architecture)
-    blank = models.build(architecture)  # what merging does not fill in would show
-    blank.set_weights([np.full_like(array, np.nan) for array in blank.get_weights()])
-    merged = splitting.merged_weights(split(model, choice), blank, choice)
-    for old, new in zip(model.get_weights(), merged, strict=True):
+    *_, before, merged, _ = journey(split, architecture, choice)
+    for old, new in zip(before, merged, strict=True):
         np.testing.assert_array_equal(new, old)
 
 

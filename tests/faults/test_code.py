@@ -9,7 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
+
+from lib.compute import cache
+from lib.stages import models
 
 from ..conftest import ROOT
 from .conftest import Shows
@@ -161,8 +165,10 @@ print(keras.config.floatx(), keras.config.image_data_format(), keras.config.epsi
 @pytest.mark.parametrize(
     ("file", "variables"),
     [
-        ({"floatx": "float64", "epsilon": 1e-3}, {}),
-        ({"image_data_format": "channels_first"}, {"KERAS_MAX_EPOCHS": "1"}),
+        (
+            {"floatx": "float64", "epsilon": 1e-3, "image_data_format": "channels_first"},
+            {"KERAS_MAX_EPOCHS": "1"},
+        ),
         ({"backend": "jax", "floatx": "float16"}, {}),
         ({}, {"KERAS_BACKEND": "torch", "KERAS_MAX_STEPS_PER_EPOCH": "1"}),
     ],
@@ -193,16 +199,22 @@ def test_another_backend_that_is_loaded_already_is_refused_in_one_line(
     assert "not on jax: the variable KERAS_BACKEND or the file keras.json" in said
 
 
-def test_what_a_notebook_sets_of_keras_is_part_of_the_key(tmp_path: Path, shows: Shows) -> None:
-    done = python(
-        ROOT,
-        "from lib.compute import cache\nfrom lib.stages import models\nimport keras\n"
-        "training = models.Training('mnist-tiny', 'shallow')\n"
-        "def key(): print(cache.key(models.fit.__wrapped__, training))\n"
-        "key()\nkeras.config.set_floatx('float64')\nkey()\nkeras.config.set_floatx('float32')\n"
-        "keras.config.set_max_epochs(1)\nkey()\nkeras.config.set_max_epochs(None)\nkey()",
-    )
-    keys = done.stdout.split()
-    shows(", ".join(key[:8] for key in keys))
-    assert len(set(keys)) == 3
-    assert keys[0] == keys[3]
+def test_what_a_notebook_sets_of_keras_is_part_of_the_key(shows: Shows) -> None:
+    training = models.Training("mnist-tiny", "shallow")
+
+    def key() -> str:
+        return cache.key(models.fit.__wrapped__, training)
+
+    usual = key()
+    try:
+        keras.config.set_floatx("float64")
+        in_double = key()
+        keras.config.set_floatx("float32")
+        keras.config.set_max_epochs(1)
+        shortened = key()
+    finally:
+        keras.config.set_floatx("float32")
+        keras.config.set_max_epochs(None)
+    shows(", ".join(found[:8] for found in (usual, in_double, shortened, key())))
+    assert len({usual, in_double, shortened}) == 3
+    assert key() == usual

@@ -55,6 +55,7 @@ def page(kept, tmp_path_factory):
     (folder / "index.html").write_text(f'{start}{tags}<div class="lab" id="lab"></div>')
     with open_browser() as browser:
         opened = browser.new_page()
+        opened.set_default_timeout(120_000)  # a busy machine is no fault
         opened.goto((folder / "index.html").as_uri())
         yield opened
 

@@ -1,30 +1,57 @@
-"""Chapters at the edges of their parameters: the right result, or one clear line at once."""
+"""Chapters at the edges of their parameters: the right result, or one clear line at once.
 
+The cells run in this process, one after the other: the builder runs every chapter as a whole in
+``test_pages``, and how a failure is shown is held by ``test_runner``.
+"""
+
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import keras
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 from lib.site.cli import main
+from lib.site.runner import Run
+from lib.site.schema import settings
+from lib.stages import data, models
 
 from ..conftest import REAL_BOOK
 
-
-def run(chapter: str, **values: object) -> tuple[int, str]:
-    """Run a chapter under the smoke preset; return the exit code and what was said."""
-    given = [text for name, value in values.items() for text in ("-p", name, str(value))]
-    result = CliRunner().invoke(main, ["run", chapter, "--preset", "smoke", *given], obj=REAL_BOOK)
-    return result.exit_code, result.output
+Cells = Callable[..., dict[str, Any]]
 
 
-def saved(name: str) -> pd.DataFrame:
-    """Return what the last chapter saved."""
-    return pd.read_csv(REAL_BOOK.build / "results" / "run" / f"{name}.csv")
+@pytest.fixture
+def run_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cells:
+    """Return a function that runs a chapter's cells under the smoke preset.
+
+    It returns the names that they bound; what they save lies in ``tmp_path``.
+    """
+
+    def run(name: str, **values: object) -> dict[str, Any]:
+        chapter = REAL_BOOK.chapters[name]
+        given = settings([chapter], REAL_BOOK.preset("smoke"), values)[name]
+        of_builder = Run(REAL_BOOK, chapter, given, tmp_path / "no.ipynb", tmp_path, "smoke")
+        monkeypatch.setenv("LIB_RESULTS", str(tmp_path))
+        monkeypatch.setenv("LIB_PRESET", "smoke")
+        monkeypatch.setenv("LIB_GIVEN", json.dumps(of_builder.given))
+        names: dict[str, Any] = {"__name__": "__main__"}
+        for cell in chapter.notebook.cells:
+            if cell.cell_type == "code":
+                exec(compile(cell.source, f"{name}, cell {cell.id}", "exec"), names)
+            if "parameters" in cell.metadata.get("tags", []):
+                names |= given
+        return names
+
+    return run
 
 
+LAYER = "layer: base has the convolutions 1 to 2, not 3"
 IMPOSSIBLE = [
-    ("04_filters", {"layer": 3}, "layer: base has the convolutions 1 to 2, not 3"),
+    ("04_filters", {"layer": 3}, LAYER),
     *(
         (
             chapter,
@@ -43,26 +70,41 @@ def test_what_cannot_be_is_said_in_one_line_before_anything_trains(
     chapter: str,
     values: dict[str, object],
     line: str,
+    run_cells: Cells,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def trains(*arguments: object, **options: object) -> None:
+        raise AssertionError("it trains")
+
     monkeypatch.setenv("LIB_CACHE", str(tmp_path / "cache"))
-    code, said = run(chapter, **values)
-    assert code == 1
-    assert line in said
-    assert "Traceback" not in said
+    models.trained.cache_clear()  # what an earlier test trained
+    monkeypatch.setattr(keras.Model, "fit", trains)
+    with pytest.raises((ValueError, data.DataError), match=line) as raised:
+        run_cells(chapter, **values)
+    assert "\n" not in str(raised.value)
     assert not list((tmp_path / "cache").rglob("*.pkl"))
 
 
-FEW = {"images_per_class": 2, "epochs": 1, "fresh_images": 2}
+def test_so_does_the_builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIB_CACHE", str(tmp_path / "cache"))
+    arguments = ["run", "04_filters", "--preset", "smoke", "-p", "layer", "3"]
+    result = CliRunner().invoke(main, arguments, obj=REAL_BOOK)
+    assert result.exit_code == 1
+    assert LAYER in result.output
+    assert "Traceback" not in result.output
+    assert not list((tmp_path / "cache").rglob("*.pkl"))
 
 
 class TestNoFilterAndAllFilters:
+    """What they compute, the chapters of the smoke book need as well: it is in the cache."""
+
     @pytest.mark.parametrize("fraction", [0, 1])
-    def test_the_study_has_no_dominant_filter_or_only_such(self, fraction: int) -> None:
-        code, said = run("04_filters", fraction=fraction, images_per_class=2)
-        assert code == 0, said
-        overlap = saved("filter_overlap_changed")
+    def test_the_study_has_no_dominant_filter_or_only_such(
+        self, fraction: int, run_cells: Cells, tmp_path: Path
+    ) -> None:
+        run_cells("04_filters", fraction=fraction)
+        overlap = pd.read_csv(tmp_path / "filter_overlap_changed.csv")
         assert set(overlap["fraction"]) == {fraction}
         if fraction == 1:
             assert (overlap["jaccard"] == 1).all()
@@ -71,17 +113,16 @@ class TestNoFilterAndAllFilters:
         # Another radius than the one of the study.
         assert "radii" in set(overlap["comparison"])
 
-    def test_all_filters_are_the_whole_network(self) -> None:
-        code, said = run("05_splitting", fraction=1, **FEW)
-        assert code == 0, said
-        whole = saved("table_07").query("training != 'none'").reset_index(drop=True)
-        pd.testing.assert_frame_equal(saved("table_09_changed"), whole)
+    def test_all_filters_are_the_whole_network(self, run_cells: Cells, tmp_path: Path) -> None:
+        run_cells("05_splitting", fraction=1)
+        whole = pd.read_csv(tmp_path / "table_07.csv")
+        whole = whole.query("training != 'none'").reset_index(drop=True)
+        pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "table_09_changed.csv"), whole)
 
-    def test_no_filter_leaves_the_dense_layers(self) -> None:
-        code, said = run("05_splitting", fraction=0, **FEW)
-        assert code == 0, said
-        executed = (REAL_BOOK.build / "run" / "05_splitting.ipynb").read_text(encoding="utf-8")
-        assert "{'conv1': (), 'conv2': ()}" in executed
-        accuracies = saved("table_09_changed").set_index(["training", "test"])["value"]
+    def test_no_filter_leaves_the_dense_layers(self, run_cells: Cells, tmp_path: Path) -> None:
+        names = run_cells("05_splitting", fraction=0)
+        assert names["chosen"] == ((), ())
+        accuracies = pd.read_csv(tmp_path / "table_09_changed.csv")
+        accuracies = accuracies.set_index(["training", "test"])["value"]
         assert accuracies.between(0, 1).all()
         assert len(accuracies) == 4

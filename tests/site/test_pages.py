@@ -172,6 +172,7 @@ class Visit:
     def __init__(self, browser: Browser, address: str, **options: Any) -> None:
         self.complaints: list[str] = []
         self.page: Page = browser.new_page(**options)
+        self.page.set_default_timeout(120_000)  # a busy machine is no fault
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         self.page.on("requestfailed", lambda request: self.complaints.append(f"no {request.url}"))
@@ -179,7 +180,7 @@ class Visit:
         self.here = urlsplit(address).netloc
         self.page.goto(address, wait_until="load")
         if self.page.locator(".math").count():
-            self.page.wait_for_selector("mjx-container", state="attached", timeout=20_000)
+            self.page.wait_for_selector("mjx-container", state="attached", timeout=120_000)
         self.page.evaluate("document.fonts.ready")
 
     def _console(self, message: Any) -> None:

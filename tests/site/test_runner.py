@@ -75,6 +75,16 @@ def built(new_book: Callable[..., Book]) -> Book:
 
 
 @pytest.fixture
+def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a build end where its pages would be rendered: nothing below looks at them."""
+
+    def no_render(book: Book, runs: object) -> tuple[Path, bool]:
+        return book.build / "html" / "index.html", False
+
+    monkeypatch.setattr("lib.site.cli.render.render", no_render)
+
+
+@pytest.fixture
 def copy(built: Book, tmp_path: Path) -> Book:
     """Return a copy of the built book, to be changed."""
     shutil.copytree(built.root, tmp_path / "copy")
@@ -141,6 +151,7 @@ class TestBuild:
         assert (copy.build / "html" / "book" / "01_tiny.html").is_file()
         assert not (copy.build / "html" / "book" / "02_tiny.html").exists()
 
+    @pytest.mark.usefixtures("unrendered")
     def test_recorded_numbers_go_to_the_books_results(self, copy: Book) -> None:
         result = invoke(copy, "build", "--record", "-p", "epsilon", "0.4")
         assert result.exit_code == 0, result.output
@@ -218,6 +229,7 @@ class TestWhatDeterminesAChapter:
         assert after[0] == before[0]
         assert after[1] != before[1]
 
+    @pytest.mark.usefixtures("unrendered")
     def test_what_earlier_chapters_of_the_run_saved(self, copy: Book) -> None:
         cells = (
             "import os\nfrom pathlib import Path\nfolder = Path(os.environ['LIB_RESULTS'])",
@@ -246,12 +258,13 @@ class TestWhatDeterminesAChapter:
         assert Chapter(path).modules() == modules
 
 
+@pytest.mark.usefixtures("unrendered")
 class TestSideBySide:
     MEET = """\
     import os, time
     from pathlib import Path
     Path({here!r}).touch()
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not Path({other!r}).exists():
         assert time.monotonic() < end, "the other one does not run"
         time.sleep(0.05)
@@ -362,7 +375,7 @@ class TestFailures:
         )
         _wait_until(lambda: started.is_file() and started.read_text() != "")
         process.send_signal(kill)
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=120)
         if kill == signal.SIGINT:
             assert process.returncode == 130
             assert "Interrupted" in told
@@ -372,7 +385,7 @@ class TestFailures:
         _wait_until(lambda: not _is_alive(int(started.read_text())))
 
 
-def _wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def _wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
