@@ -38,6 +38,11 @@ def says(verdict: Verdict) -> str:
     return verdict.text.partition(" ")[2]
 
 
+def both_runs() -> page.Runs:
+    """Return what the page judges: the full-scale run and this one."""
+    return {"full scale": claims.full_scale(), "this run": claims.this_run()}
+
+
 def frame(columns, *rows):
     planted = pd.DataFrame(rows, columns=columns.split())
     return planted if "images" in planted else planted.assign(images=IMAGES)
@@ -642,7 +647,7 @@ class TestPage:
     def runs(self, monkeypatch, tmp_path):
         monkeypatch.setenv("LIB_RESULTS", str(tmp_path / "run"))
         monkeypatch.setattr(records, "FULL_SCALE", tmp_path / "full")
-        return page.runs(0.01)
+        return both_runs()
 
     def test_every_claim_is_in_the_table_and_in_one_part(self, runs):
         table = page.overview(runs).to_html()
@@ -671,7 +676,7 @@ class TestPage:
         monkeypatch.setenv("LIB_RESULTS", str(tmp_path / "full"))
         for name, rows in concentration(0.9, 0.6).items():
             records.save(name, rows)
-        told = page.runs(0.01)
+        told = both_runs()
         assert page.overview(told).to_html().count("✓ holds") == 1
         assert "✓ holds" in page.counted(told).to_html()
         assert "81%" not in page.evidence("Filters", told).data
@@ -679,7 +684,7 @@ class TestPage:
 
     def test_what_this_run_recorded_decides_where_there_is_no_full_scale(self, runs):
         records.save("filter_concentration", concentration(0.9, 0.15)["filter_concentration"])
-        assert "holds in part" in page.overview(page.runs(0.01)).to_html()
+        assert "holds in part" in page.overview(both_runs()).to_html()
 
     def test_no_number_is_a_negative_zero(self):
         assert (tables.percent(-1e-5), tables.points(-1e-5)) == ("0.0%", "+0.0")

@@ -261,15 +261,6 @@ class TestConditions:
         changed = runs.Run(epsilon=0.1).both("epsilon_curve", here, swept="epsilon")
         assert set(changed["run"]) == {"this run"}
 
-    def test_one_full_scale_value_is_the_mean_over_seeds(self, record_full_scale):
-        rows = ours(epsilon=[0.1, 0.3, 0.3], seed=[0, 0, 1], value=[0.9, 0.2, 0.4])
-        record_full_scale("table_04", rows)
-        usual = runs.Run(model="base")
-        assert usual.full_scale_value("table_04", attack="fgsm", epsilon=0.3) == pytest.approx(0.3)
-        assert np.isnan(usual.full_scale_value("table_04", attack="pgd"))
-        assert np.isnan(usual.full_scale_value("table_05", attack="fgsm"))
-        assert np.isnan(runs.Run(fraction=0.2).full_scale_value("table_04"))
-
     def test_other_names_are_refused(self):
         with pytest.raises(ValueError, match="radius is not one of the settings"):
             runs.Run(radius=0.3)

@@ -45,7 +45,7 @@ class Facts:
 
     def __init__(self) -> None:
         self.numbers: dict[str, float] = {}
-        self.texts: dict[str, str] = {}
+        self.shown: dict[str, str] = {}
         self.statements: list[str] = []
 
     def number(self, name: str, value: float) -> float:
@@ -71,11 +71,15 @@ class Facts:
         number = float(value)
         if not abs(number) < float("inf"):
             raise FactError(f"{name}: the record gives {number}, which no sentence can quote")
-        if name in self.numbers or name in self.texts:
-            raise FactError(f"{name} names two numbers")
+        self._keep(name, number, f"{number:.6g}")
         self.numbers[name] = number
-        glue(name, number, display=False)
         return number
+
+    def _keep(self, name: str, value: float | str, shown: str) -> None:
+        if name in self.shown:
+            raise FactError(f"{name} names two numbers or texts")
+        self.shown[name] = shown
+        glue(name, value, display=False)
 
     def interval(self, name: str, interval: Interval) -> None:
         """Name an estimate for the text, and its bounds: ``NAME``, ``NAME-low``, ``NAME-high``."""
@@ -84,10 +88,7 @@ class Facts:
 
     def text(self, name: str, value: str) -> None:
         """Name what is no number, as the machine that a time was measured on."""
-        if name in self.numbers or name in self.texts:
-            raise FactError(f"{name} names two things")
-        self.texts[name] = value
-        glue(name, value, display=False)
+        self._keep(name, value, value)
 
     def states(self, statement: str, holds: object) -> None:
         """Bind a statement of the text to the record.
@@ -113,16 +114,11 @@ class Facts:
 
     def __repr__(self) -> str:
         """Return numbers and statements, one a line."""
-        numbers = [f"{name} = {number:.6g}" for name, number in self.numbers.items()]
-        texts = [f"{name} = {text}" for name, text in self.texts.items()]
-        return "\n".join(
-            [*numbers, *texts, *(f"holds: {statement}" for statement in self.statements)]
-        )
+        named = [f"{name} = {shown}" for name, shown in self.shown.items()]
+        return "\n".join([*named, *(f"holds: {statement}" for statement in self.statements)])
 
     def _repr_html_(self) -> str:
-        rows = [(name, f"{number:.6g}") for name, number in self.numbers.items()]
-        rows += self.texts.items()
-        rows += [(statement, "holds") for statement in self.statements]
+        rows = [*self.shown.items(), *((statement, "holds") for statement in self.statements)]
         body = "".join(f"<tr><td>{escape(a)}</td><td>{escape(b)}</td></tr>" for a, b in rows)
         return (
             '<table class="dataframe"><caption>What the text quotes from the full-scale record'

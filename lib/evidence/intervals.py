@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special, stats  # type: ignore[import-untyped]
 
@@ -41,7 +42,7 @@ class Interval(NamedTuple):
         return -margin < self.low and self.high < margin
 
 
-def wilson(share: float, count: int, confidence: float = CONFIDENCE) -> Interval:
+def wilson(share: float, count: int) -> Interval:
     """Return the interval of Wilson (1927) for a share of independent cases.
 
     Parameters
@@ -50,34 +51,29 @@ def wilson(share: float, count: int, confidence: float = CONFIDENCE) -> Interval
         Of the cases, 0 to 1.
     count
         Number of cases.
-    confidence
-        Probability with which such intervals hold what they claim.
     """
-    found = stats.binomtest(round(share * count), count).proportion_ci(confidence, "wilson")
+    found = stats.binomtest(round(share * count), count).proportion_ci(CONFIDENCE, "wilson")
     return Interval(share, float(found.low), float(found.high))
 
 
-def over_seeds(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
+def over_seeds(values: ArrayLike) -> Interval:
     """Return Student's interval for the mean of one value a seed.
 
     For a comparison give the paired differences. With one value there is no telling: the
     bounds are NaN.
     """
     of_seeds = np.asarray(values, float)
-    count = len(of_seeds)
-    if count < 2:
-        return Interval(float(of_seeds.mean()), float("nan"), float("nan"))
-    error = float(of_seeds.std(ddof=1)) / count**0.5
-    return _student(float(of_seeds.mean()), float(of_seeds.mean()), error, count - 1, confidence)
+    mean = float(of_seeds.mean())
+    if len(of_seeds) < 2:
+        return Interval(mean, float("nan"), float("nan"))
+    return _student(mean, float(stats.sem(of_seeds)), len(of_seeds) - 1)
 
 
-def _student(
-    estimate: float, centre: float, error: float, freedom: float, confidence: float
-) -> Interval:
-    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
+def _student(centre: float, error: float, freedom: float) -> Interval:
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
     ratio = abs(centre) / error if error else np.inf * bool(centre)
     p = 2 * float(stats.t.sf(ratio, freedom)) if not np.isnan(ratio) else 1.0
-    return Interval(estimate, centre - half, centre + half, p)
+    return Interval(centre, centre - half, centre + half, p)
 
 
 def wider(*found: Interval) -> Interval:
@@ -129,7 +125,7 @@ def gap(ours: ArrayLike, others: ArrayLike, images: int) -> Interval:
     return wider(over_seeds(mine - theirs), of_images)
 
 
-def mean_share(shares: ArrayLike, images: int, confidence: float = CONFIDENCE) -> Interval:
+def mean_share(shares: ArrayLike, images: int) -> Interval:
     """Return an interval for the mean of shares, one a network, that stays between 0 and 1.
 
     Parameters
@@ -138,8 +134,6 @@ def mean_share(shares: ArrayLike, images: int, confidence: float = CONFIDENCE) -
         One a network, 0 to 1, of the same images.
     images
         How many these are.
-    confidence
-        Probability with which such intervals hold what they claim.
 
     Returns
     -------
@@ -149,14 +143,12 @@ def mean_share(shares: ArrayLike, images: int, confidence: float = CONFIDENCE) -
     """
     values = np.asarray(shares, float)
     mean = float(values.mean())
-    odds = over_seeds(special.logit((values * images + 0.5) / (images + 1)), confidence)
+    odds = over_seeds(special.logit((values * images + 0.5) / (images + 1)))
     bounds = special.expit([odds.low, odds.high])
-    return wider(wilson(mean, images, confidence), Interval(mean, *map(float, bounds)))
+    return wider(wilson(mean, images), Interval(mean, *map(float, bounds)))
 
 
-def error_ratio(
-    ours: ArrayLike, others: ArrayLike, images: int, confidence: float = CONFIDENCE
-) -> Interval:
+def error_ratio(ours: ArrayLike, others: ArrayLike, images: int) -> Interval:
     """Return how many times as many errors one arm makes as another, and an interval.
 
     At 99 % one point of accuracy is the whole error: there a ratio says what a difference hides.
@@ -167,8 +159,6 @@ def error_ratio(
         Accuracies, 0 to 1, paired by network; both of the same images.
     images
         How many these are.
-    confidence
-        Probability with which such intervals hold what they claim.
 
     Returns
     -------
@@ -180,8 +170,7 @@ def error_ratio(
     errors = (1 - np.asarray([ours, others], float).reshape(2, -1)) * images + 0.5
     logs = np.log(errors[0] / errors[1])
     variance = float((1 / errors - 1 / (images + 1)).sum(axis=0).mean())
-    of_images = _student(float(logs.mean()), float(logs.mean()), variance**0.5, np.inf, confidence)
-    found = wider(over_seeds(logs, confidence), of_images)
+    found = wider(over_seeds(logs), _student(float(logs.mean()), variance**0.5, np.inf))
     estimate, low, high = (float(np.exp(value)) for value in found[:3])
     return Interval(estimate, low, high, found.p)
 
@@ -312,7 +301,7 @@ def by_network(verdicts: Sequence[Sequence[ArrayLike]]) -> NDArray[np.float64]:
     return tables[0] if len(tables) == 1 else np.stack([table.mean(axis=0) for table in tables])
 
 
-def paired(differences: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
+def paired(differences: ArrayLike) -> Interval:
     """Return the interval for the mean of paired verdicts, over networks and over images.
 
     The model is that of studies in which several readers judge the same cases: a difference is
@@ -327,8 +316,6 @@ def paired(differences: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     differences
         Shape ``(networks, images)`` or ``(images,)``: verdicts (0 or 1) of one arm minus those of
         another. For arms with several draws from a network see :func:`by_network`.
-    confidence
-        Probability with which such intervals hold what they claim.
 
     Returns
     -------
@@ -346,8 +333,8 @@ def paired(differences: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     by_network, by_image = table.mean(axis=1), table.mean(axis=0)
     of_images = rows * float(by_image.var(ddof=1))
     if rows == 1:
-        estimate = float(given.mean())
-        return _student(estimate, mean, (of_images / images) ** 0.5, images - 1, confidence)
+        found = _student(mean, (of_images / images) ** 0.5, images - 1)
+        return found._replace(estimate=float(given.mean()))
     of_networks = images * float(by_network.var(ddof=1))
     rest = table - by_network[:, None] - by_image + mean
     of_both = float((rest**2).sum()) / ((rows - 1) * (images - 1))
@@ -357,19 +344,17 @@ def paired(differences: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
         + of_images**2 / (images - 1)
         + of_both**2 / ((rows - 1) * (images - 1))
     )
-    error = (total / table.size) ** 0.5
-    return _student(float(given.mean()), mean, error, total**2 / uncertain, confidence)
+    found = _student(mean, (total / table.size) ** 0.5, total**2 / uncertain)
+    return found._replace(estimate=float(given.mean()))
 
 
-def share_of(part: ArrayLike, whole: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
+def share_of(part: ArrayLike, whole: ArrayLike) -> Interval:
     """Return which share of one gain another reaches, paired by network and image.
 
     Parameters
     ----------
     part, whole
         Gains of two arms over the same baseline, as :func:`paired` takes them.
-    confidence
-        Probability with which such intervals hold what they claim.
 
     Returns
     -------
@@ -380,12 +365,12 @@ def share_of(part: ArrayLike, whole: ArrayLike, confidence: float = CONFIDENCE) 
     gains, all_gains = np.asarray(part, float), np.asarray(whole, float)
     mean = float(all_gains.mean())
     share = float(gains.mean()) / mean
-    apart = paired(gains - share * all_gains, confidence)
+    apart = paired(gains - share * all_gains)
     bounds = sorted((share + apart.low / mean, share + apart.high / mean))
     return Interval(share, *bounds)
 
 
-def between_draws(values: Sequence[ArrayLike]) -> float:
+def between_draws(values: Sequence[Sequence[float]]) -> float:
     """Return the standard deviation between draws from the same network.
 
     Parameters
@@ -398,9 +383,8 @@ def between_draws(values: Sequence[ArrayLike]) -> float:
     float
         Pooled over the networks; NaN if none has two draws.
     """
-    groups: list[NDArray[np.float64]] = [np.asarray(group, float) for group in values]
-    freedom = sum(len(group) - 1 for group in groups)
-    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
+    freedom = sum(len(group) - 1 for group in values)
+    squares = sum(float(np.var(group)) * len(group) for group in values)
     return (squares / freedom) ** 0.5 if freedom else float("nan")
 
 
@@ -410,10 +394,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     Those below 0.05 are together wrong in at most 5 of 100 repetitions. NaN stays NaN and is
     not counted.
     """
-    values = np.asarray(p_values, float)
-    adjusted = np.full(len(values), np.nan)
-    counted = np.flatnonzero(~np.isnan(values))
-    order = counted[np.argsort(values[counted], kind="stable")]
-    factors = len(order) - np.arange(len(order))
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(factors * values[order]))
-    return [float(value) for value in adjusted]
+    values = pd.Series(p_values, dtype=float).reset_index(drop=True).sort_values()
+    adjusted = (values * values.rank(ascending=False, method="max")).cummax().clip(upper=1)
+    return adjusted.sort_index().to_list()

@@ -32,6 +32,24 @@ BENCHMARK = FULL_SCALE / "bench.json"
 # Table 1 and Figures 1 and 7 draw the models and hold no measurement.
 _MEASURED = [f"table_{n:02d}" for n in range(2, 13)] + [f"figure_{n:02d}" for n in range(2, 7)]
 
+_CARD = """# {name}
+
+{what}
+
+| attack | budget for an image | read correctly | worst case so far |
+| --- | --- | ---: | ---: |
+{rungs}
+
+The worst case counts an image only if it withstands every attack up to that row.
+
+```python
+import keras
+
+network = keras.saving.load_model("{name}.keras")
+logits = network(images)  # pixels in [0, 1], shape (n, 28, 28, 1)
+```
+"""
+
 ALL_STAGES = "stages.evaluation"
 """Whose code counts where none is named: it imports all stages of the paper."""
 
@@ -163,28 +181,11 @@ def save_network(
     path = folder() / "models" / f"{_checked(name)}.keras"
     with _replacing(path) as temporary:
         network.save(temporary)
-    rungs = [
+    rungs = "\n".join(
         f"| {row['rung']} | {row['budget']} | {row['accuracy']:.2%} | {row['worst case']:.2%} |"
         for _, row in ladder.iterrows()
-    ]
-    card = [
-        f"# {name}",
-        what,
-        "\n".join(
-            [
-                "| attack | budget for an image | read correctly | worst case so far |",
-                "| --- | --- | ---: | ---: |",
-                *rungs,
-            ]
-        ),
-        "The worst case counts an image only if it withstands every attack up to that row.",
-        "```python\n"
-        "import keras\n\n"
-        f'network = keras.saving.load_model("{path.name}")\n'
-        "logits = network(images)  # pixels in [0, 1], shape (n, 28, 28, 1)\n"
-        "```",
-    ]
-    write(path.with_suffix(".md"), "\n\n".join(card) + "\n")
+    )
+    write(path.with_suffix(".md"), _CARD.format(name=name, what=what, rungs=rungs))
     _note_origin(f"models/{name}", ladder, code)
     return path
 

@@ -1,6 +1,7 @@
 """The settings of a run, and what its numbers may therefore stand beside."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial, reduce
 from pathlib import Path
 from types import MappingProxyType
 
@@ -106,26 +107,15 @@ class Run:
                 return None
         return None if rows is None or rows.empty else rows
 
-    def full_scale_value(self, name: str, **where: object) -> float:
-        """Return the mean value of the full-scale rows with the given entries; NaN without any."""
-        rows = self.full_scale(name)
-        for column, wanted in where.items():
-            rows = None if rows is None else rows[rows[column] == wanted]
-        return float("nan") if rows is None else float(rows["value"].mean())
-
     def both(self, name: str, this_run: pd.DataFrame, swept: str | None = None) -> pd.DataFrame:
         """Return the full-scale rows of a record, if there are any, and then those of this run.
 
         A column ``run`` says whose they are. For figures, and for what is computed of both.
         ``swept`` is as for :meth:`full_scale`.
         """
-        recorded = self.full_scale(name, swept)
-        frames = [recorded, this_run] if recorded is not None else [this_run]
-        labels = RUNS[-len(frames) :]
-        return pd.concat(
-            [frame.assign(run=label) for frame, label in zip(frames, labels, strict=True)],
-            ignore_index=True,
-        )
+        found = zip(RUNS, (self.full_scale(name, swept), this_run), strict=True)
+        frames = [frame.assign(run=run) for run, frame in found if frame is not None]
+        return pd.concat(frames, ignore_index=True)
 
     def beside(self, name: str, this_run: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
         """Put the full-scale values of a record and those of this run in columns of their own.
@@ -145,14 +135,11 @@ class Run:
             The keys, ``full scale`` (if there is any) and ``this run``: means over seeds, each
             with a column ``±`` where there are several.
         """
-        columns = [
+        columns = (
             tables.over_seeds(rows, list(keys), str(label))
             for label, rows in self.both(name, this_run).groupby("run", sort=False)
-        ]
-        frame = columns[0]
-        for column in columns[1:]:
-            frame = frame.merge(column, on=list(keys), how="outer", sort=False)
-        return frame
+        )
+        return reduce(partial(pd.merge, on=list(keys), how="outer", sort=False), columns)
 
     def side_by_side(self, number: int, this_run: pd.DataFrame) -> pd.DataFrame:
         """Put the numbers of a table side by side; alone if settings changed.

@@ -1,8 +1,5 @@
 """Figures of the chapter on the model: its training, its mistakes and its filters."""
 
-from collections.abc import Sequence
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -36,20 +33,17 @@ def training(frame: pd.DataFrame) -> Figure:
         Columns ``run``, ``part`` (training or validation), ``quantity`` (accuracy or loss),
         ``epoch`` and ``value``. Several seeds are averaged.
     """
-    runs = list(frame["run"].unique())
-    size = (style.WIDTH, 0.4 + 2.6 * len(runs))
-    figure, grid = plt.subplots(len(runs), 2, figsize=size, squeeze=False)
-    for panels, run in zip(grid, runs, strict=True):
-        for axes, quantity in zip(panels, ("accuracy", "loss"), strict=True):
-            rows = frame[(frame["run"] == run) & (frame["quantity"] == quantity)]
-            look = {"hue": "part", "style": "part", "markers": True, "errorbar": None}
-            sns.lineplot(rows, x="epoch", y="value", ax=axes, **look)
-            axes.set(title=run)
-            axes.xaxis.get_major_locator().set_params(integer=True)
-        panels[0].set_ylabel("accuracy (%)")
-        panels[0].yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
-        panels[1].set(ylabel="cross-entropy (nats)", ylim=(0, None))
-    style.shared_legend(figure, columns=2)
+    figure, panels = style.panels(frame, "run", "quantity", height=2.6, rest=0.4)
+    for axes, run, quantity, rows in panels:
+        look = {"hue": "part", "style": "part", "markers": True, "errorbar": None}
+        sns.lineplot(rows, x="epoch", y="value", ax=axes, **look)
+        axes.set(title=run, ylabel=style.QUANTITIES[quantity])
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        if quantity == "accuracy":
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+        else:
+            axes.set_ylim(0, None)
+    style.legend(figure, 2, above=True)
     return figure
 
 
@@ -77,10 +71,8 @@ def mistakes(images: NDArray[np.floating], readings: pd.DataFrame) -> Figure:
         A row an image: ``true``, ``read`` and ``confidence``.
     """
     titles = [
-        f"{true} \N{RIGHTWARDS ARROW} {read}\n{confidence:.0%}"
-        for true, read, confidence in readings[["true", "read", "confidence"]].itertuples(
-            index=False
-        )
+        f"{row.true} \N{RIGHTWARDS ARROW} {row.read}\n{row.confidence:.0%}"
+        for row in readings.itertuples()
     ]
     return style.image_grid(images, columns=6, titles=titles)
 
@@ -95,5 +87,5 @@ def filters(pictures: NDArray[np.floating], limit: float | None = None) -> Figur
     limit
         As in :func:`lib.figures.style.draw_image`.
     """
-    numbers: Sequence[str] = [str(number) for number in range(pictures.shape[-1])]
+    numbers = list(map(str, range(pictures.shape[-1])))
     return style.image_grid(pictures.transpose(2, 0, 1), 8, numbers, limit)

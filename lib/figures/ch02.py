@@ -12,12 +12,6 @@ from numpy.typing import NDArray
 
 from lib.figures import style
 
-_QUANTITIES = {
-    "accuracy": "accuracy (%)",
-    "loss": "cross-entropy (nats)",
-    "change": "largest change (pixel units)",
-}
-
 
 def perturbations(
     images: NDArray[np.floating], epsilons: Sequence[float], readings: Sequence[str]
@@ -51,21 +45,19 @@ def steps(climbs: pd.DataFrame, by_fgsm: pd.DataFrame) -> Figure:
     by_fgsm
         Columns ``epsilon``, ``accuracy`` and ``loss`` after one step of FGSM.
     """
-    names = ["accuracy", "loss"]
-    radii = sorted(climbs["epsilon"].unique())
-    figure, grid = plt.subplots(
-        2, len(radii), figsize=(style.WIDTH, 5.0), sharex=True, sharey="row", squeeze=False
+    by_quantity = climbs.melt(["epsilon", "PGD", "step"], ["accuracy", "loss"], "quantity")
+    figure, panels = style.panels(
+        by_quantity, "quantity", "epsilon", height=2.5, sharex=True, sharey="row"
     )
-    for column, epsilon in zip(grid.T, radii, strict=True):
-        rows, fgsm = (frame[frame["epsilon"] == epsilon] for frame in (climbs, by_fgsm))
-        for axes, name in zip(column, names, strict=True):
-            sns.lineplot(rows, x="step", y=name, hue="PGD", style="PGD", dashes=False, ax=axes)
-            axes.axhline(fgsm[name].item(), color="black", linestyle="--", label="FGSM, one step")
-            axes.set(xlabel="PGD steps", ylabel=_QUANTITIES[name])
-        column[0].set_title(f"epsilon {epsilon:g}")
-    for axes in grid[0]:
-        style.in_percent(axes)
-    style.shared_legend(figure, columns=3)
+    for axes, name, epsilon, rows in panels:
+        sns.lineplot(rows, x="step", y="value", hue="PGD", style="PGD", dashes=False, ax=axes)
+        fgsm = by_fgsm.loc[by_fgsm["epsilon"] == epsilon, name].item()
+        axes.axhline(fgsm, color="black", linestyle="--", label="FGSM, one step")
+        axes.set(xlabel="PGD steps", ylabel=style.QUANTITIES[name])
+        if name == "accuracy":
+            style.in_percent(axes)
+            axes.set_title(f"epsilon {epsilon:g}")
+    style.legend(figure, 3, above=True)
     return figure
 
 
@@ -85,16 +77,15 @@ def sweep(frame: pd.DataFrame) -> Figure:
         "full scale": {"linestyle": ":", "marker": ""},
         "paper": {"linestyle": "", "markersize": 9, "mfc": "none"},
     }
-    figure, panels = plt.subplots(1, 2, figsize=(style.WIDTH, 3.6), sharey=True)
-    means = frame.groupby(["attack", "run", "model", "epsilon"])["value"].mean()
-    for axes, attack in zip(panels, ("fgsm", "pgd"), strict=True):
-        for (run, model), curve in means[attack].groupby(["run", "model"]):
-            look = {"marker": style.MODEL_MARKERS[model], **looks[run]}
-            curve = curve.droplevel([0, 1])
-            axes.plot(curve.index, curve, color=style.MODEL_COLORS[model], **look)
+    figure, panels = style.panels(frame, across="attack", height=3.6, sharey=True)
+    for axes, _, attack, rows in panels:
+        for (run, model), curve in rows.groupby(["run", "model"]):
+            look = {"marker": style.MODEL_MARKERS[str(model)], **looks[str(run)]}
+            means = curve.groupby("epsilon")["value"].mean()
+            axes.plot(means, color=style.MODEL_COLORS[str(model)], **look)
         axes.set(title=attack.upper(), xlabel="epsilon (pixel units)")
-    style.in_percent(panels[0])
-    panels[0].set_ylabel("accuracy (%)")
+    style.in_percent(figure.axes[0])
+    figure.axes[0].set_ylabel(style.QUANTITIES["accuracy"])
     handles = [
         Line2D([], [], color=color, marker=style.MODEL_MARKERS[name], markersize=4, label=name)
         for name, color in style.MODEL_COLORS.items()
@@ -118,11 +109,12 @@ def budget(frame: pd.DataFrame, reach: float) -> Figure:
     reach
         Number of steps times their size: marked by a dotted line.
     """
-    figure, panels = plt.subplots(1, 3, figsize=(style.WIDTH, 3.2), sharex=True)
-    for axes, name in zip(panels, ("change", "loss", "accuracy"), strict=True):
-        sns.lineplot(frame, x="epsilon", y=name, hue="PGD", style="PGD", markers=True, ax=axes)
+    by_quantity = frame.melt(["PGD", "epsilon"], ["change", "loss", "accuracy"], "quantity")
+    figure, panels = style.panels(by_quantity, across="quantity", height=3.2, sharex=True)
+    for axes, _, name, rows in panels:
+        sns.lineplot(rows, x="epsilon", y="value", hue="PGD", style="PGD", markers=True, ax=axes)
         axes.axvline(reach, color="grey", linestyle=":")
-        axes.set(xlabel="epsilon", ylabel=_QUANTITIES[name])
-    style.in_percent(panels[2])
-    style.shared_legend(figure, columns=2)
+        axes.set(xlabel="epsilon", ylabel=style.QUANTITIES[name])
+    style.in_percent(axes)
+    style.legend(figure, 2, above=True)
     return figure

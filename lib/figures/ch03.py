@@ -6,7 +6,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
@@ -20,6 +19,7 @@ LOSS_COLORS = {"logits": _BLUE, "probabilities": _ORANGE}
 """One colour for each input of the loss, in every figure."""
 
 _MARKERS = {"logits": "o", "probabilities": "^"}
+_ROW = ["loss_input", "run"]
 _ROWS = [
     ("logits", "full scale"),
     ("logits", "this run"),
@@ -67,12 +67,10 @@ def rates(frame: pd.DataFrame) -> Figure:
     frame
         Columns ``run``, ``source``, ``target`` and ``value``, a share, 0 to 1.
     """
-    runs = list(frame["run"].unique())
-    size = (style.WIDTH, 5.2 * len(runs))
-    figure, panels = plt.subplots(len(runs), 1, figsize=size, squeeze=False)
-    for axes, run in zip(panels.flat, runs, strict=True):
+    figure, panels = style.panels(frame, "run", height=5.2)
+    for axes, run, _, rows in panels:
         style.class_matrix(
-            100 * _matrix(frame[frame["run"] == run]),
+            100 * _matrix(rows),
             rows="source: the digit shown",
             columns="target: the digit aimed at",
             colorbar="images that reach the target (%)",
@@ -95,33 +93,26 @@ def ticks(frame: pd.DataFrame) -> Figure:
     frame
         Columns ``attack``, ``run``, ``source``, ``target`` and ``value`` (1 if reached).
     """
-    attacks, runs = list(frame["attack"].unique()), list(frame["run"].unique())
-    size = (style.WIDTH, 13.6 / max(2, len(runs)))
-    figure, grid = plt.subplots(len(attacks), len(runs), figsize=size, sharey=True, squeeze=False)
-    for row, attack in zip(grid, attacks, strict=True):
-        of_attack = frame[frame["attack"] == attack]
-        drawn = [_matrix(of_attack[of_attack["run"] == run]) for run in runs]
-        for axes, matrix, run in zip(row, drawn, runs, strict=True):
-            _draw_ticks(
-                axes, matrix == 1, drawn[runs.index("paper")] == 1 if "paper" in runs else None
-            )
-            axes.set_title(f"{attack.upper()}, {run}: {np.sum(matrix == 1)}")
-        row[0].set_ylabel("source")
-    return figure
-
-
-def _draw_ticks(axes: Axes, matrix: NDArray[np.bool_], published: NDArray[np.bool_] | None) -> None:
-    axes.imshow(0.3 * matrix, cmap="Blues", vmin=0, vmax=1, zorder=0)
-    axes.plot(range(10), range(10), "_", color="0.6")
-    for source, target in np.ndindex(matrix.shape):
-        if matrix[source, target]:
+    height = 6.8 / max(2, frame["run"].nunique())
+    figure, panels = style.panels(frame, "attack", "run", height=height, sharey=True)
+    for axes, attack, run, rows in panels:
+        reached = _matrix(rows) == 1
+        published = frame[(frame["attack"] == attack) & (frame["run"] == "paper")]
+        differs = reached != (reached if published.empty else _matrix(published) == 1)
+        axes.imshow(0.3 * reached, cmap="Blues", vmin=0, vmax=1, zorder=0)
+        axes.plot(range(10), range(10), "_", color="0.6")
+        for source, target in np.argwhere(reached):
             axes.text(target, source, "\N{CHECK MARK}", ha="center", va="center", fontsize=10)
-        if published is not None and matrix[source, target] != published[source, target]:
+        for source, target in np.argwhere(differs):
             corner = (target - 0.42, source - 0.42)
             axes.add_patch(Rectangle(corner, 0.84, 0.84, fill=False, ec=_ORANGE, lw=1.6))
-    axes.set(xticks=range(10), yticks=range(10), xlabel="target")
-    axes.tick_params(length=0)
-    sns.despine(ax=axes, left=True, bottom=True)
+        axes.set(xticks=range(10), yticks=range(10), xlabel="target")
+        axes.set_title(f"{attack.upper()}, {run}: {reached.sum()}")
+        axes.tick_params(length=0)
+        sns.despine(ax=axes, left=True, bottom=True)
+        if axes.get_subplotspec().is_first_col():
+            axes.set_ylabel("source")
+    return figure
 
 
 def gradients(frame: pd.DataFrame) -> Figure:
@@ -155,27 +146,23 @@ def side_by_side(frame: pd.DataFrame) -> Figure:
         Columns ``attack``, ``loss_input`` (or ``paper``), ``run``, ``source``, ``target`` and
         ``value``, a share.
     """
-    there = set(zip(frame["loss_input"], frame["run"], strict=True))
-    rows = [row for row in _ROWS if row in there]
-    size = (4.6, 1.2 + 1.65 * len(rows))
-    figure, panels = plt.subplots(len(rows), 2, figsize=size, sharex=True, sharey=True)
+    parts = dict([*frame.groupby(_ROW)])
+    ordered = pd.concat(parts[row] for row in _ROWS if row in parts)
+    figure, panels = style.panels(
+        ordered, _ROW, "attack", height=1.65, rest=1.2, sharex=True, sharey=True
+    )
+    figure.set_figwidth(4.6)
     shades = plt.get_cmap("Blues").with_extremes(bad="0.85")  # the diagonal
-    for column, attack in zip(panels.T, ("fgsm", "pgd"), strict=True):
-        for axes, (loss_input, run) in zip(column, rows, strict=True):
-            of_panel = frame[
-                (frame["attack"] == attack)
-                & (frame["loss_input"] == loss_input)
-                & (frame["run"] == run)
-            ]
-            drawn = axes.imshow(100 * _matrix(of_panel), cmap=shades, vmin=0, vmax=100)
-            axes.set(xticks=range(0, 10, 2), yticks=range(0, 10, 2))
-        column[0].set_title(attack.upper())
-        column[-1].set_xlabel("target")
-    for axes, (loss_input, run) in zip(panels[:, 0], rows, strict=True):
+    for axes, (loss_input, run), attack, rows in panels:
+        drawn = axes.imshow(100 * _matrix(rows), cmap=shades, vmin=0, vmax=100)
+        axes.set(xticks=range(0, 10, 2), yticks=range(0, 10, 2), xlabel="target")
         name = run if run == loss_input else f"{loss_input},\n{run}"
         axes.set_ylabel(f"{name}\nsource", fontsize=9)
+        axes.label_outer()
+        if axes.get_subplotspec().is_first_row():
+            axes.set_title(attack.upper())
     label = "images that reach the target (%)"
-    figure.colorbar(drawn, ax=panels, location="bottom", shrink=0.8, aspect=30, label=label)
+    figure.colorbar(drawn, ax=figure.axes, location="bottom", shrink=0.8, aspect=30, label=label)
     return figure
 
 
@@ -190,13 +177,11 @@ def ranks(frame: pd.DataFrame) -> Figure:
     """
     rank = frame["quantity"].str.extract(r"reaches rank (\d)", expand=False)
     drawn = frame.assign(rank=rank).dropna(subset="rank").astype({"rank": int})
-    figure, panels = plt.subplots(1, 2, figsize=(style.WIDTH, 3.4), sharey=True)
-    for axes, attack in zip(panels, ("fgsm", "pgd"), strict=True):
-        of_attack = drawn[drawn["attack"] == attack]
-        for (loss_input, run), rows in of_attack.groupby(["loss_input", "run"]):
-            means = rows.groupby("rank")["value"].mean()
+    figure, panels = style.panels(drawn, across="attack", height=3.4, sharey=True)
+    for axes, _, attack, rows in panels:
+        for (loss_input, run), part in rows.groupby(_ROW):
             axes.plot(
-                means,
+                part.groupby("rank")["value"].mean(),
                 color=LOSS_COLORS[str(loss_input)],
                 marker=_MARKERS[str(loss_input)],
                 linestyle="-" if run == "this run" else "--",
@@ -204,9 +189,9 @@ def ranks(frame: pd.DataFrame) -> Figure:
                 label=f"{loss_input}, {run}",
             )
         axes.set(title=attack.upper(), xlabel="rank of the target", xticks=range(1, 10, 2))
-    style.in_percent(panels[0])
-    panels[0].set_ylabel("images that reach it (%)")
-    style.shared_legend(figure, columns=2)
+    style.in_percent(figure.axes[0])
+    figure.axes[0].set_ylabel("images that reach it (%)")
+    style.legend(figure, 2, above=True)
     return figure
 
 
@@ -221,18 +206,17 @@ def luck(frame: pd.DataFrame, published: Mapping[str, float]) -> Figure:
         Share of ticked cells in the paper's table, by attack; empty if nothing compares.
     """
     bins = np.arange(-0.5, 91.5, 2) / 90
-    figure, panels = plt.subplots(2, 1, figsize=(style.WIDTH, 4.4), sharex=True)
-    for axes, attack in zip(panels, ("fgsm", "pgd"), strict=True):
-        of_attack = frame[frame["attack"] == attack]
-        for loss_input, rows in of_attack.groupby("loss_input"):
-            weights = np.full(len(rows), 1 / len(rows))
+    figure, panels = style.panels(frame, "attack", height=2.2, sharex=True)
+    for axes, attack, _, rows in panels:
+        for loss_input, part in rows.groupby("loss_input"):
+            weights = np.full(len(part), 1 / len(part))
             color, label = LOSS_COLORS[str(loss_input)], f"on {loss_input}"
-            axes.hist(rows["share"], bins, weights=weights, color=color, alpha=0.6, label=label)
+            axes.hist(part["share"], bins, weights=weights, color=color, alpha=0.6, label=label)
         if attack in published:
             axes.axvline(published[attack], color="black", linestyle="--", label="paper")
         axes.set(title=attack.upper(), ylabel="draws (%)")
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
-    panels[1].set_xlabel("ticked cells (%)")
-    panels[1].xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
-    style.shared_legend(figure, columns=3)
+    axes.set_xlabel("ticked cells (%)")
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
+    style.legend(figure, 3, above=True)
     return figure

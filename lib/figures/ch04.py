@@ -8,7 +8,6 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
@@ -30,11 +29,8 @@ def one_pair(frame: pd.DataFrame) -> Figure:
     frame
         ``layer``, ``filter``, ``change`` and ``top`` (true or false).
     """
-    layers = list(frame.groupby("layer"))
-    figure, panels = plt.subplots(
-        len(layers), 1, figsize=(style.WIDTH, 1.8 * len(layers)), squeeze=False
-    )
-    for axes, (number, rows) in zip(panels.flat, layers, strict=True):
+    figure, panels = style.panels(frame, "layer", height=1.8)
+    for axes, number, _, rows in panels:
         _bars(axes, rows["change"], rows["top"])
         axes.set(title=f"convolution {number}", ylabel="mean |change|")
     axes.set_xlabel("filter")
@@ -50,11 +46,8 @@ def in_the_top(frame: pd.DataFrame) -> Figure:
         ``run``, ``filter``, ``value`` (share of pairs) and ``dominant`` (true or false), for one
         layer and one class.
     """
-    runs = list(frame.groupby("run", sort=False))
-    figure, panels = plt.subplots(
-        len(runs), 1, figsize=(style.WIDTH, 0.4 + 2.4 * len(runs)), squeeze=False
-    )
-    for axes, (run, rows) in zip(panels.flat, runs, strict=True):
+    figure, panels = style.panels(frame, "run", height=2.4, rest=0.4)
+    for axes, run, _, rows in panels:
         _bars(axes, rows["value"], rows["dominant"])
         axes.axhline(rows["dominant"].mean(), color="black", ls="--", lw=1)
         style.in_percent(axes)
@@ -73,34 +66,27 @@ def classes(frame: pd.DataFrame) -> Figure:
         the class alone would choose the filter: a dot) and ``dominant`` (true if all classes
         together do: a triangle). Without rows the figure says that there is nothing.
     """
-    panels = list(frame.groupby(["layer", "run"], sort=False))
-    if not panels:
+    if frame.empty:
         figure, axes = plt.subplots(figsize=(style.WIDTH, 0.6))
         axes.text(0.5, 0.5, "not measured in this run, nor recorded", ha="center")
         axes.set_axis_off()
         return figure
-    size = (style.WIDTH, 2.3 * len(panels) + 0.6)
-    figure, grid = plt.subplots(len(panels), 1, figsize=size, squeeze=False)
-    for axes, ((layer, run), rows) in zip(grid.flat, panels, strict=True):
-        drawn = _heat_map(axes, rows)
+    figure, panels = style.panels(frame, ["layer", "run"], height=2.3, rest=0.6)
+    for axes, (layer, run), _, rows in panels:
+        matrix = rows.pivot_table("value", "class", "filter")
+        drawn = axes.imshow(matrix, aspect="auto", cmap="Blues", vmin=0, vmax=1)
+        own, joint = rows[rows["own"]], rows.loc[rows["dominant"], "filter"].unique()
+        look = {"color": _ORANGE, "mec": "black", "mew": 0.4}
+        axes.plot(own["filter"], own["class"], "o", ms=3.5, **look)
+        axes.plot(joint, [-1] * len(joint), "v", ms=6, color=_ORANGE, clip_on=False)
+        last = len(matrix) - 1
+        axes.set(ylabel="class", yticks=range(0, last + 1, 3), ylim=(last + 0.5, -0.5))
         axes.set_title(f"convolution {layer}, {run}", pad=14)
     axes.set_xlabel("filter")
-    bar = figure.colorbar(drawn, ax=grid, location="bottom", shrink=0.6, aspect=30)
+    bar = figure.colorbar(drawn, ax=figure.axes, location="bottom", shrink=0.6, aspect=30)
     bar.set_label("pairs of the class with the filter in the top (%)")
     bar.ax.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
     return figure
-
-
-def _heat_map(axes: Axes, rows: pd.DataFrame) -> AxesImage:
-    matrix = rows.pivot_table("value", "class", "filter")
-    drawn = axes.imshow(matrix, aspect="auto", cmap="Blues", vmin=0, vmax=1)
-    own, joint = rows[rows["own"]], rows.loc[rows["dominant"], "filter"].unique()
-    marks = {"color": _ORANGE, "mec": "black", "mew": 0.4}
-    axes.plot(own["filter"], own["class"], "o", ms=3.5, **marks)
-    axes.plot(joint, [-1] * len(joint), "v", ms=6, color=_ORANGE, clip_on=False)
-    last = len(matrix) - 1
-    axes.set(ylabel="class", yticks=range(0, last + 1, 3), ylim=(last + 0.5, -0.5))
-    return drawn
 
 
 def where(pictures: Mapping[str, NDArray[np.floating]]) -> Figure:
@@ -111,10 +97,7 @@ def where(pictures: Mapping[str, NDArray[np.floating]]) -> Figure:
     pictures
         Images with values from 0 to 1 by their titles.
     """
-    figure, panels = plt.subplots(2, 4, figsize=(style.WIDTH, 3.9))
-    for axes, (title, picture) in zip(panels.flat, pictures.items(), strict=True):
-        style.draw_image(axes, picture, title)
-    return figure
+    return style.image_grid([*pictures.values()], 4, [*pictures])
 
 
 def overlap(frame: pd.DataFrame) -> Figure:
@@ -128,10 +111,8 @@ def overlap(frame: pd.DataFrame) -> Figure:
     """
     own = frame[frame["run"] == "this run"]
     names = list(dict.fromkeys(own["comparison"]))
-    layers = list(own.groupby("layer"))
-    size = (style.WIDTH, 3.6)
-    figure, panels = plt.subplots(1, len(layers), figsize=size, sharey=True, squeeze=False)
-    for axes, (number, rows) in zip(panels.flat, layers, strict=True):
+    figure, panels = style.panels(own, across="layer", height=3.6, sharey=True)
+    for axes, _, number, rows in panels:
         low, high = (rows.set_index("comparison")[f"chance_{end}"] for end in ("low", "high"))
         axes.barh(names, (high - low)[names], left=low[names], color="0.75", height=0.5)
         for run, marker, color, face in (
@@ -143,8 +124,8 @@ def overlap(frame: pd.DataFrame) -> Figure:
             if not here.empty:
                 axes.plot(found, names, marker, color=color, mfc=face, label=run)
         axes.set(title=f"convolution {number}", xlabel="Jaccard index", xlim=(-0.05, 1.05))
-    panels[0, 0].invert_yaxis()
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.axes[0].invert_yaxis()
+    style.legend(figure, 2)
     return figure
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -70,30 +69,25 @@ def curves(frame: pd.DataFrame) -> Figure:
         network=(frame["fraction"] == 1).map({True: "whole", False: "split"}),
         images=frame["test"].map({"clean": "clean", "static": "adversarial, static"}),
     )
-    rows = list(named.groupby(["run", "training"], sort=False))
-    figure, grid = plt.subplots(
-        len(rows), 2, figsize=(style.WIDTH, 0.6 + 2.4 * len(rows)), sharey=True, squeeze=False
+    figure, panels = style.panels(
+        named, ["run", "training"], "attack", height=2.4, rest=0.6, sharey=True
     )
-    for line, ((run, training), part) in zip(grid, rows, strict=True):
-        for axes, attack in zip(line, ("fgsm", "pgd"), strict=True):
-            sns.lineplot(
-                part[part["attack"] == attack],
-                x="epoch",
-                y="value",
-                hue="images",
-                style="network",
-                style_order=["whole", "split"],
-                markers={"whole": "o", "split": "s"},
-                ax=axes,
-                legend=axes is grid[0, 0],
-            )
-            style.in_percent(axes)
-            axes.set(ylabel="accuracy (%)")
-            axes.set_title(f"{attack.upper()}, {_TRAININGS[str(training)]}, {run}", size=10)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    handles = grid[0, 0].get_legend_handles_labels()
-    grid[0, 0].get_legend().remove()
-    figure.legend(*handles, loc="outside lower center", ncols=2)
+    for axes, (run, training), attack, rows in panels:
+        sns.lineplot(
+            rows,
+            x="epoch",
+            y="value",
+            hue="images",
+            style="network",
+            style_order=["whole", "split"],
+            markers={"whole": "o", "split": "s"},
+            ax=axes,
+        )
+        style.in_percent(axes)
+        axes.set(ylabel="accuracy (%)")
+        axes.set_title(f"{attack.upper()}, {_TRAININGS[training]}, {run}", size=10)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    style.legend(figure, 2)
     return figure
 
 
@@ -106,24 +100,25 @@ def tradeoff(frame: pd.DataFrame) -> Figure:
         ``run``, ``attack``, ``model``, ``training`` (adversarial or mixed), ``network`` (whole or
         split), ``test`` (clean or static) and ``value``.
     """
-    keys = ["run", "attack", "model", "training", "network"]
-    points = frame.pivot_table("value", keys, "test", sort=False)
-    runs = list(dict.fromkeys(frame["run"]))
-    figure, panels = plt.subplots(
-        len(runs),
-        2,
-        figsize=(style.WIDTH, 2.7 * len(runs) + 0.5),
-        sharex="row",
-        sharey="row",
-        squeeze=False,
+    figure, panels = style.panels(
+        frame, "run", "attack", height=2.7, rest=0.5, sharex="row", sharey="row"
     )
-    for row, run in zip(panels, runs, strict=True):
-        for axes, attack in zip(row, ("fgsm", "pgd"), strict=True):
-            _draw_arrows(axes, points.loc[run, attack])
-            axes.set_title(f"{run.lower()}, {attack.upper()}")
-        row[0].set_ylabel("static accuracy (%)")
-    for axes in panels[-1]:
-        axes.set_xlabel("clean accuracy (%)")
+    for axes, run, attack, rows in panels:
+        points = rows.pivot_table("value", ["model", "training", "network"], "test")
+        for (model, training), arrow in points.groupby(["model", "training"]):
+            ends = arrow.droplevel(["model", "training"])[["clean", "static"]]
+            start, end = (tuple(ends.loc[network]) for network in ("whole", "split"))
+            color, marker = style.MODEL_COLORS[str(model)], _MARKERS[str(training)]
+            axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": color})
+            axes.plot(*start, marker, color=color, mfc="white")
+            axes.plot(*end, marker, color=color)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}"))
+        axes.set_title(f"{run.lower()}, {attack.upper()}")
+        if axes.get_subplotspec().is_first_col():
+            axes.set_ylabel("static accuracy (%)")
+        if axes.get_subplotspec().is_last_row():
+            axes.set_xlabel("clean accuracy (%)")
     handles = [
         Line2D([], [], color=color, label=name) for name, color in style.MODEL_COLORS.items()
     ]
@@ -138,15 +133,3 @@ def tradeoff(frame: pd.DataFrame) -> Figure:
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
-
-
-def _draw_arrows(axes: Axes, points: pd.DataFrame) -> None:
-    for (name, training), arrow in points.groupby(["model", "training"]):
-        ends = arrow.droplevel(["model", "training"])[["clean", "static"]]
-        start, end = (tuple(ends.loc[network]) for network in ("whole", "split"))
-        color, marker = style.MODEL_COLORS[str(name)], _MARKERS[str(training)]
-        axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": color})
-        axes.plot(*start, marker, color=color, mfc="white")
-        axes.plot(*end, marker, color=color)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}"))

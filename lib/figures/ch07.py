@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -42,10 +41,9 @@ def ladder(frame: pd.DataFrame) -> Figure:
     last = frame["run"] == frame["run"].iloc[-1]  # a record may lack newer rungs
     order = pd.concat([frame[last], frame[~last]])["rung"].unique()
     rungs = {rung: place for place, rung in enumerate(order)}
-    runs = frame.groupby("run", sort=False)
-    size = (style.WIDTH, 1.4 + 0.36 * len(rungs))
-    figure, panels = plt.subplots(1, runs.ngroups, figsize=size, sharey=True, squeeze=False)
-    for axes, (run, rows) in zip(panels[0], runs, strict=True):
+    height = 1.4 + 0.36 * len(rungs)
+    figure, panels = style.panels(frame, across="run", height=height, sharey=True)
+    for axes, _, run, rows in panels:
         networks = rows.groupby(_NETWORK, sort=False)
         offsets = np.linspace(-0.3, 0.3, networks.ngroups) if networks.ngroups > 1 else [0.0]
         for offset, (network, part) in zip(offsets, networks, strict=True):
@@ -64,10 +62,9 @@ def ladder(frame: pd.DataFrame) -> Figure:
         axes.set(title=run, xlabel="read correctly (%)", xlim=(-0.04, 1.04))
         axes.set(xticks=[0, 0.5, 1], xticklabels=[0, 50, 100])
         axes.hlines(np.arange(len(rungs) - 1) + 0.5, -0.04, 1.04, color="0.92", lw=0.8, zorder=0)
-    panels[0, 0].set_yticks(list(rungs.values()), list(rungs))
-    panels[0, 0].invert_yaxis()
-    handles, labels = panels[0, -1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    figure.axes[0].set_yticks(list(rungs.values()), list(rungs))
+    figure.axes[0].invert_yaxis()
+    style.legend(figure, 3)
     return figure
 
 
@@ -79,11 +76,8 @@ def curves(frame: pd.DataFrame) -> Figure:
     frame
         Of one architecture: ``run``, ``defence``, ``fraction``, ``epsilon`` and ``accuracy``.
     """
-    runs = frame.groupby("run", sort=False)
-    figure, panels = plt.subplots(
-        1, runs.ngroups, figsize=(style.WIDTH, 3.8), sharey=True, squeeze=False
-    )
-    for axes, (run, rows) in zip(panels[0], runs, strict=True):
+    figure, panels = style.panels(frame, across="run", height=3.8, sharey=True)
+    for axes, _, run, rows in panels:
         for network, part in rows.groupby(_NETWORK, sort=False):
             line = "-" if network[1] == 1 else "--"
             axes.plot(
@@ -93,9 +87,8 @@ def curves(frame: pd.DataFrame) -> Figure:
         axes.text(0.53, 0.95, "grey images\nreachable", color="0.4", va="top")
         style.in_percent(axes)
         axes.set(xlabel="radius $\\epsilon$", title=run)
-    panels[0, 0].set_ylabel("read correctly (%)")
-    handles, labels = panels[0, -1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    figure.axes[0].set_ylabel("read correctly (%)")
+    style.legend(figure, 3)
     return figure
 
 
@@ -115,11 +108,8 @@ def nearest(frame: pd.DataFrame) -> Figure:
         network=[_name(key) for key in read[_NETWORK].itertuples(index=False)],
         distance=read["distance"].clip(upper=edge),
     )
-    runs = rows.groupby("run", sort=False)
-    figure, panels = plt.subplots(
-        1, runs.ngroups, figsize=(style.WIDTH, 2.4), sharex=True, sharey=True, squeeze=False
-    )
-    for axes, (run, part) in zip(panels[0], runs, strict=True):
+    figure, panels = style.panels(rows, across="run", height=2.4, sharex=True, sharey=True)
+    for axes, _, run, part in panels:
         sns.stripplot(
             part, x="distance", y="network", hue="network", jitter=False, alpha=0.4, ax=axes
         )

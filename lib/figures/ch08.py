@@ -60,7 +60,5 @@ def contrasts(judged: pd.DataFrame, margin: float) -> Figure:
     grid[0, 0].set_xscale("symlog", linthresh=1)  # some arms are far from all others
     grid[0, 0].set(xlim=(-200, 200), xticks=[-100, -1, 0, 1, 100])
     grid[0, 0].xaxis.set_major_formatter("{x:g}")
-    left, right = (axes.get_legend_handles_labels() for axes in grid[0])
-    handles, labels = [*left[0], *right[0]], [*left[1], *right[1]]
-    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    style.legend(figure, 4)
     return figure

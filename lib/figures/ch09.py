@@ -67,8 +67,7 @@ def arm_curves(frame: pd.DataFrame) -> Figure:
         _by_epoch(axes)
         axes.set_title(f"{run}, {width} hidden units", fontsize=10)
         axes.set(ylabel="under PGD, validation (%)", ylim=(-0.02, None))
-        axes.legend().remove()
-    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    style.legend(figure, 3)
     return figure
 
 
@@ -80,10 +79,9 @@ def arms(frame: pd.DataFrame) -> Figure:
     frame
         ``run``, ``arm``, ``test`` and ``accuracy``, one row a network and test.
     """
-    runs = frame.groupby("run", sort=False)
-    size = (style.WIDTH, 1.3 + 0.34 * frame["arm"].nunique())
-    figure, panels = plt.subplots(1, runs.ngroups, figsize=size, sharey=True, squeeze=False)
-    for axes, (run, rows) in zip(panels[0], runs, strict=True):
+    height = 1.3 + 0.34 * frame["arm"].nunique()
+    figure, panels = style.panels(frame, across="run", height=height, sharey=True)
+    for axes, _, run, rows in panels:
         for (test, part), marker in zip(rows.groupby("test", sort=False), _MARKERS, strict=False):
             sns.stripplot(
                 part,
@@ -98,8 +96,5 @@ def arms(frame: pd.DataFrame) -> Figure:
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
         axes.set(title=run, xlim=(-0.04, 1.04), xlabel="test accuracy (%)", ylabel="")
         axes.grid(axis="y", color="0.9")
-        axes.legend().remove()
-    handles, labels = panels[0, -1].get_legend_handles_labels()
-    marks = dict(zip(labels, handles, strict=True))  # one for each test, not for each row
-    figure.legend(marks.values(), marks.keys(), loc="outside lower center", ncols=2)
+    style.legend(figure, 2)
     return figure

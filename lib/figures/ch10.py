@@ -40,10 +40,10 @@ def counted(counts: pd.DataFrame) -> Figure:
     counts
         ``kind`` (the label of a panel), ``way``, ``part``, ``value``.
     """
-    figure, panels = plt.subplots(counts["kind"].nunique(), figsize=(style.WIDTH, 5.8))
-    for axes, (kind, parts) in zip(panels, counts.groupby("kind", sort=False), strict=True):
+    figure, panels = style.panels(counts, "kind", height=2.9)
+    for axes, kind, _, parts in panels:
         _stacked(axes, parts, "value")
-        axes.set_xlabel(str(kind))
+        axes.set_xlabel(kind)
         axes.legend(loc="lower center", bbox_to_anchor=(0.35, 1), ncols=3, columnspacing=1)
     return figure
 
@@ -102,8 +102,7 @@ def epochs(curves: pd.DataFrame, step: "pd.Series[float]", steps_an_epoch: int) 
     left.xaxis.get_major_locator().set_params(integer=True)
     left.yaxis.set_major_formatter("{x:.0%}")
     right.set_xlabel("seconds of CPU time")
-    lines = {line.get_label(): line for axes in (left, right) for line in axes.get_lines()}
-    figure.legend(handles=list(lines.values()), loc="outside lower center", ncols=2)
+    style.legend(figure, 2)
     return figure
 
 
@@ -115,14 +114,10 @@ def bills(parts: pd.DataFrame) -> Figure:
     parts
         ``run``, ``attack``, ``way``, ``part``, ``seconds``.
     """
-    runs, attacks = parts["run"].unique(), parts["attack"].unique()
-    size = (style.WIDTH, 0.6 + 2.6 * len(runs))
-    figure, panels = plt.subplots(len(runs), len(attacks), figsize=size, squeeze=False, sharey=True)
-    for row, run in zip(panels, runs, strict=True):
-        for axes, attack in zip(row, attacks, strict=True):
-            _stacked(axes, parts[(parts["run"] == run) & (parts["attack"] == attack)], "seconds")
-            axes.set(title=f"{attack.upper()}, {run}", xlabel="seconds of CPU time")
-            axes.xaxis.set_major_locator(MaxNLocator(4))
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    figure, panels = style.panels(parts, "run", "attack", height=2.6, rest=0.6, sharey=True)
+    for axes, run, attack, rows in panels:
+        _stacked(axes, rows, "seconds")
+        axes.set(title=f"{attack.upper()}, {run}", xlabel="seconds of CPU time")
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    style.legend(figure, 2)
     return figure

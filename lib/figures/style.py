@@ -6,6 +6,7 @@ from typing import Any, get_args
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from IPython import get_ipython
 from matplotlib.axes import Axes
@@ -57,6 +58,13 @@ MODEL_MARKERS = InOrder(registered.names("networks"), _MARKS)
 ATTACK_COLORS = InOrder(get_args(Method), [_PALETTE[4], _PALETTE[3], *_PALETTE[5:]])
 """One colour for each attack, in every figure: those of the paper's, then the next."""
 
+QUANTITIES = {
+    "accuracy": "accuracy (%)",
+    "loss": "cross-entropy (nats)",
+    "change": "largest change (pixel units)",
+}
+"""What an axis says of each quantity."""
+
 _MOST_SHEETS = 6  # more of them hide each other
 
 
@@ -94,13 +102,57 @@ def in_percent(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
 
 
-def shared_legend(figure: Figure, columns: int) -> None:
-    """Put one legend above the panels of a figure, in the place of one in each."""
-    lines, names = figure.axes[0].get_legend_handles_labels()
+def _parts(frame: pd.DataFrame, names: str | list[str]) -> dict[Any, pd.DataFrame]:
+    return dict([*frame.groupby(names, sort=False)]) if names else {"": frame}
+
+
+def panels(
+    frame: pd.DataFrame,
+    down: str | list[str] = "",
+    across: str = "",
+    *,
+    height: float,
+    rest: float = 0.0,
+    **shared: Any,
+) -> tuple[Figure, list[tuple[Any, Any, Any, pd.DataFrame]]]:
+    """Return a figure with a panel for each part of a frame, in the order in which they come.
+
+    Parameters
+    ----------
+    frame
+        What is drawn, one row a value.
+    down, across
+        The columns that say what lies below each other, and what beside each other.
+    height, rest
+        Inches of a row of panels, and of what stands around all of them.
+    **shared
+        ``sharex`` and ``sharey`` of :func:`matplotlib.pyplot.subplots`.
+
+    Returns
+    -------
+    figure, panels
+        Of each panel its axes, its entries in ``down`` and in ``across``, and its rows.
+    """
+    lines, columns = _parts(frame, down), list(_parts(frame, across))
+    size = (WIDTH, rest + height * len(lines))
+    figure, grid = plt.subplots(len(lines), len(columns), figsize=size, squeeze=False, **shared)
+    return figure, [
+        (axes, line, column, _parts(part, across).get(column, part[:0]))
+        for row, (line, part) in zip(grid, lines.items(), strict=True)
+        for axes, column in zip(row, columns, strict=True)
+    ]
+
+
+def legend(figure: Figure, columns: int, *, above: bool = False) -> None:
+    """Put one legend below or above all panels, with each name once, in the place of theirs."""
+    named: dict[str, Any] = {}
     for axes in figure.axes:
-        if legend := axes.get_legend():
-            legend.remove()
-    figure.legend(lines, names, loc="outside upper center", ncols=columns)
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+        if found := axes.get_legend():
+            found.remove()
+    place: Any = "outside upper center" if above else "outside lower center"
+    figure.legend(named.values(), named.keys(), loc=place, ncols=columns)
 
 
 def draw_image(

@@ -11,6 +11,11 @@ def better(found: Interval, margin: float) -> Answer:
     return Answer.NO if found.high <= margin else Answer.OPEN
 
 
+def ahead(found: Interval, margin: float) -> Answer:
+    """Answer if a difference shows the first to be better, by however little."""
+    return better(found, 0)
+
+
 def as_good(found: Interval, margin: float) -> Answer:
     """Answer if the first is no worse; worse, but not beyond the margin, is in part."""
     if found.high < 0:

@@ -78,7 +78,7 @@ def pgd_is_stronger(run: Recorded) -> Iterator[Part]:
         cells = {attack: shares(cell) for attack, cell in rows.groupby("attack")}
         if len(cells) == len(ATTACKS):
             what = f"epsilon {epsilon:g}, {model}: after FGSM and after PGD"
-            yield run.compare(what, cells["fgsm"], cells["pgd"], ask.better, margin=0)
+            yield run.compare(what, cells["fgsm"], cells["pgd"], ask.ahead)
 
 
 def _reached(run: Recorded, attack: str, given: str) -> Shares:

@@ -91,9 +91,9 @@ def sum_up(parts: Iterable[Part]) -> Verdict:
     answers = {part.answer for part in found} - {Answer.OPEN, Answer.SHOWN}
     if not answers:
         return Verdict(UNTOLD, found)
-    all_alike = {Answer.YES: HOLDS, Answer.NO: FAILS}
-    says = all_alike.get(min(answers), IN_PART) if len(answers) == 1 else IN_PART
-    return Verdict(says, found)
+    if answers == {Answer.YES} or answers == {Answer.NO}:
+        return Verdict(HOLDS if Answer.YES in answers else FAILS, found)
+    return Verdict(IN_PART, found)
 
 
 class Shares(NamedTuple):
@@ -173,9 +173,7 @@ class Recorded:
             raise LookupError(f"{name}: {where}")
         return rows
 
-    def first_of(
-        self, *wanted: tuple[str, Mapping[str, object], Mapping[str, str]]
-    ) -> pd.DataFrame:
+    def first_of(self, *wanted: Wanted) -> pd.DataFrame:
         """Return the rows that several records have of the same networks, each seed once."""
         found = []
         for name, where, columns in wanted:
@@ -186,18 +184,8 @@ class Recorded:
         keys = [key for key in ("model", "attack", "seed") if all(key in rows for rows in found)]
         return pd.concat(found).drop_duplicates(keys)
 
-    def compare(
-        self,
-        what: str,
-        ours: Shares,
-        others: Shares,
-        question: Question,
-        margin: float | None = None,
-    ) -> Part:
-        """Compare the accuracies of two arms over the seeds that both have.
-
-        ``margin`` replaces the usual one where the claim is about the order alone.
-        """
+    def compare(self, what: str, ours: Shares, others: Shares, question: Question) -> Part:
+        """Compare the accuracies of two arms over the seeds that both have."""
         pairs = pd.concat([ours.by_seed, others.by_seed], axis=1, join="inner")
         if pairs.empty:
             raise LookupError(f"{what}: no seed in common")
@@ -206,7 +194,7 @@ class Recorded:
         return Part(
             what,
             tables.percent(mine.mean(), 2),
-            question(found, self.margin if margin is None else margin),
+            question(found, self.margin),
             intervals.verdict(found, self.margin),
             tables.percent(theirs.mean(), 2),
             tables.with_interval(found, 2, difference=True),

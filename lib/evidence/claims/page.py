@@ -33,11 +33,6 @@ Runs = dict[str, Recorded]
 """Of whom a page speaks, by a name; the first that has a record decides."""
 
 
-def runs(margin: float) -> Runs:
-    """Return the full-scale run and this run, judged with a margin."""
-    return {"full scale": claims.full_scale(margin), "this run": claims.this_run(margin)}
-
-
 def decisive(rule: Rule | None, of: Runs) -> Verdict | None:
     """Return the verdict of the full scale or, if it has none, of this run."""
     if rule is None:
