@@ -4,6 +4,7 @@ The staging tree has the layout of the repository, with executed copies in place
 sources: the page's Download gives what was executed, its other buttons open the clean source.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -222,6 +223,8 @@ def _sphinx(stage: Path, output: Path, *, strict: bool) -> Path:
         check=False,
     )
     site = output / "_build" / "html"
+    if (full := os.strerror(errno.ENOSPC)) in done.stderr:
+        raise OSError(errno.ENOSPC, full, str(output))
     if done.returncode or not (site / "index.html").is_file():
         raise RenderError(_complaints(done.stdout + done.stderr, stage))
     return site
