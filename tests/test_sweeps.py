@@ -149,6 +149,24 @@ class TestHere:
         assert os.getpid() not in {process for _, process in results}
         assert numbers(results) == numbers(sweeps.run(draw, units(marks)))
 
+    @pytest.mark.skipif(os.name == "nt", reason="there nobody inherits a process")
+    def test_processes_end_with_the_one_that_started_them(self, marks: Path) -> None:
+        """Also if that one is killed: two of a gigabyte each would wait for five minutes."""
+        units = [f"Unit({seed}, {str(marks)!r}, 600)" for seed in range(2)]
+        code = (
+            "from lib.compute import sweeps\nfrom tests.test_sweeps import Unit, cached_draw\n"
+            f"sweeps.run(cached_draw, [{', '.join(units)}], workers=2)"
+        )
+        with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as process:
+            until = time.monotonic() + 120
+            while len([*marks.iterdir()]) < 2 and time.monotonic() < until:
+                time.sleep(0.1)
+            started = psutil.Process(process.pid).children(recursive=True)
+            process.kill()
+        assert len(started) >= 2
+        _, alive = psutil.wait_procs(started, timeout=30)
+        assert not alive
+
 
 class TestCluster:
     def test_a_lost_worker_changes_nothing(

@@ -8,6 +8,7 @@ writes it atomically and computes it again when the stored copy is damaged.
 import hashlib
 import json
 import os
+import shutil
 import sys
 import time
 import warnings
@@ -22,11 +23,14 @@ from filelock import FileLock, Timeout
 from joblib import Memory
 from platformdirs import user_cache_path
 
-from lib.compute import provenance, registered
+from lib.compute import parameters, provenance, registered
 from lib.compute.parameters import RefusedError
 
 E = TypeVar("E")
 R = TypeVar("R")
+
+ROOM = 200_000_000
+"""Bytes: about the largest result, as images of all of MNIST."""
 
 
 def home() -> Path:
@@ -38,17 +42,16 @@ def home() -> Path:
 
 def folder() -> Path:
     """Return where results are kept: ``$LIB_CACHE``, else ``cache`` in :func:`home`."""
-    named = os.environ.get("LIB_CACHE", "").strip()
-    return Path(named).expanduser().absolute() if named else home() / "cache"
+    return parameters.named_path("LIB_CACHE") or home() / "cache"
 
 
-def _trusted() -> Path:
+def trusted_folder() -> Path:
     """Make the folder, or refuse one that others can write: stored results are pickles.
 
     Raises
     ------
     RefusedError
-        Whoever can write there could have their code run here.
+        Whoever can write there could have their code run here; or it is full.
     """
     path = folder()
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -61,12 +64,17 @@ def _trusted() -> Path:
                     f"{found.st_uid}), and reading kept results runs code: `chmod go-w` it, if it "
                     "is yours, or let LIB_CACHE name a folder of your own"
                 )
+    if shutil.disk_usage(path).free < ROOM:
+        raise RefusedError(
+            f"{path}: less than {ROOM // 10**6} MB are free there, so that nothing would be kept: "
+            "make room, or let LIB_CACHE name another folder"
+        )
     return path
 
 
 def lock(name: str) -> FileLock:
     """Return a lock that one process at a time holds, and that ends with its process."""
-    path = _trusted() / "locks" / name
+    path = trusted_folder() / "locks" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(path)
 
@@ -139,7 +147,7 @@ def cached(function: Callable[[E], R]) -> Callable[[E], R]:
     @wraps(function)
     def recalled(experiment: E) -> R:
         # Compressed for the checksum that comes with it: a flipped bit is noticed.
-        memory = Memory(_trusted(), verbose=0, compress=1)
+        memory = Memory(trusted_folder(), verbose=0, compress=1)
         # The key says all that determines the result, so nothing else may count.
         stored = memory.cache(_compute, ignore=["function", "experiment"])
         digest = key(function, experiment)

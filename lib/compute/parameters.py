@@ -10,11 +10,22 @@ import difflib
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    StrictFloat,
+    TypeAdapter,
+    ValidationError,
+)
 
 from lib.compute import provenance
 from lib.compute.registered import NameIn
@@ -53,12 +64,21 @@ Label = Annotated[int, Field(ge=0, lt=10)]
 Count = Annotated[int, Field(ge=1)]
 """A number of things of which there must be at least one."""
 
-Architectures = Annotated[tuple[Architecture, ...], Field(min_length=1)]
-Epsilons = Annotated[tuple[Epsilon, ...], Field(min_length=1)]
-Fractions = Annotated[tuple[Fraction, ...], Field(min_length=1)]
-Seeds = Annotated[tuple[Seed, ...], Field(min_length=1)]
-Counts = Annotated[tuple[Count, ...], Field(min_length=1)]
-Rungs = Annotated[tuple[Rung, ...], Field(min_length=1)]
+
+def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("the same twice: it would count twice")
+    return values
+
+
+_SOME = (Field(min_length=1), AfterValidator(_each_once))
+
+Architectures = Annotated[tuple[Architecture, ...], *_SOME]
+Epsilons = Annotated[tuple[Epsilon, ...], *_SOME]
+Fractions = Annotated[tuple[Fraction, ...], *_SOME]
+Seeds = Annotated[tuple[Seed, ...], *_SOME]
+Counts = Annotated[tuple[Count, ...], *_SOME]
+Rungs = Annotated[tuple[Rung, ...], *_SOME]
 
 
 class RefusedError(ValueError):
@@ -82,8 +102,65 @@ def type_named(annotation: str) -> Any:
     return found
 
 
+def named_path(variable: str) -> Path | None:
+    """Return the file or folder that a variable of the environment names, or None if none is.
+
+    A relative name starts in the folder of this process, ``~`` is the user's.
+
+    Raises
+    ------
+    RefusedError
+        There is no such user.
+    """
+    named = os.environ.get(variable, "").strip()
+    try:
+        return Path(named).expanduser().absolute() if named else None
+    except RuntimeError as error:
+        raise RefusedError(f"{variable}: {named} is not allowed: {error}") from None
+
+
+def _no_integer(value: object) -> object:
+    return value if isinstance(value, float) else str(value)
+
+
+class _KerasFile(BaseModel):
+    """What Keras reads of a user's ``keras.json``, and would stop at."""
+
+    floatx: Literal["float16", "float32", "float64"] = "float32"
+    epsilon: Annotated[StrictFloat, BeforeValidator(_no_integer)] = 1e-7
+    image_data_format: Literal["channels_last", "channels_first"] = "channels_last"
+
+
+def check_keras_file() -> None:
+    """Check a ``keras.json`` of the user before Keras does, which does not name it.
+
+    Raises
+    ------
+    RefusedError
+        Keras would not start with it, or it cannot be read.
+    """
+    path = (named_path("KERAS_HOME") or Path("~/.keras").expanduser()) / "keras.json"
+    if path.is_file():
+        try:
+            _KerasFile.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise RefusedError(
+                f"{path}: {where}{': ' * bool(where)}{first['msg']}: mend it or delete it"
+            ) from None
+
+
 class _PlainLoader(yaml.SafeLoader):
-    """YAML as people write it: 010 is ten and 1:30 a text, as in YAML 1.2."""
+    """YAML as people write it: 010 is ten and 1:30 a text, as in YAML 1.2; a name comes once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a name that comes twice, of which the last would count without a word."""
+        names = [str(key.value) for key, _ in node.value]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise yaml.YAMLError(f"{twice[0]} is given twice")
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
 
 
 def _resolve(kind: str, written: str, read: Callable[[str], Any]) -> None:
@@ -96,7 +173,7 @@ _PlainLoader.yaml_implicit_resolvers = {
     first: [entry for entry in entries if entry[0].endswith((":null", ":merge"))]
     for first, entries in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_resolve("int", r"[-+]?[0-9]+", int)
+_resolve("int", r"[-+]?[0-9]{1,999}", int)
 _resolve("float", r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", float)
 _resolve("bool", r"true|True|TRUE|false|False|FALSE", lambda text: text.lower() == "true")
 
@@ -152,7 +229,7 @@ def validated(name: str, annotation: Any, value: object) -> Any:
         if isinstance(valid, bool) or not isinstance(meant, bool):
             return adapter.dump_python(valid, mode="json")
     shown = value if isinstance(value, str) else json.dumps(value, default=str)
-    raise RefusedError(f"{name}: {shown} is not allowed; it must be {in_words(annotation)}")
+    raise RefusedError(f"{name}: {shown[:200]} is not allowed; it must be {in_words(annotation)}")
 
 
 def in_words(annotation: Any) -> str:
@@ -165,7 +242,7 @@ def _schema_in_words(schema: Mapping[str, Any]) -> str:
         case {"enum": values}:
             return "one of " + ", ".join(values)
         case {"type": "array", "items": items}:
-            return f"a list of one or more, as in [a, b], each {_schema_in_words(items)}"
+            return f"a list of one or more different, as in [a, b], each {_schema_in_words(items)}"
         case {"type": "boolean"}:
             return "true or false"
         case {"type": "string"}:
@@ -247,3 +324,15 @@ def _in_presets(name: str) -> list[Any]:
     """Return the values of a name in the book's presets, which are for all chapters."""
     presets = (provenance.PACKAGE.parent / "book" / "presets").glob("*.yaml")
     return [(parsed(path.read_text("utf-8")) or {}).get(name) for path in presets]
+
+
+def name_files() -> None:
+    """Write out which data files the environment names, for all who read it and their children."""
+    for variable in ("MNIST_NPZ", "FASHION_MNIST_NPZ"):
+        with suppress(RefusedError):  # who reads such a file says that it is not there
+            os.environ[variable] = str(named_path(variable) or "")
+
+
+name_files()
+if "ipykernel" in sys.modules:  # a notebook may import Keras next
+    check_keras_file()

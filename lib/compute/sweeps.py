@@ -11,6 +11,7 @@ beside the worker to themselves. Processors of different kinds may still differ 
 import os
 import pickle
 import platform
+import re
 import subprocess
 import sys
 import threading
@@ -48,15 +49,35 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-def _threads() -> int:
+def threads() -> int:
+    """Return how many threads TensorFlow gets: ``$TF_NUM_INTRAOP_THREADS``, else one a processor.
+
+    Raises
+    ------
+    RefusedError
+        The variable says no number, which TensorFlow would pass over.
+    """
     named = os.environ.get(THREADS, "").strip()
-    if not (named or "0").isdigit():
-        raise RefusedError(f"{THREADS}: {named} is not allowed; it must be a whole number")
+    if not re.fullmatch("[0-9]{0,4}", named):
+        raise RefusedError(
+            f"{THREADS}: {named} is not allowed; it must be a whole number from 0 to 9999"
+        )
     return int(named or 0) or _processors()
 
 
-def _here(number: int, function: Callable[[E], R], experiment: E) -> tuple[int, R]:
-    """Compute one unit in this process; return its number with the result."""
+@lru_cache(maxsize=1)
+def _end_with_parent() -> None:
+    """End this process soon after the one that started it, even if that one is killed."""
+    from ipykernel.parentpoller import ParentPollerUnix  # what ends a kernel without its builder
+
+    if os.name != "nt":  # there nobody inherits a process
+        ParentPollerUnix(os.getppid()).start()
+
+
+def _here(number: int, function: Callable[[E], R], experiment: E, starter: int) -> tuple[int, R]:
+    """Compute one unit on this machine; return its number with the result."""
+    if os.getpid() != starter:
+        _end_with_parent()
     return number, function(experiment)
 
 
@@ -93,6 +114,7 @@ def _on_worker(number: int, pickled: bytes, threads: int) -> tuple[int, Any]:
 
 def serve() -> None:
     """Compute the units that come in by standard input, until it ends."""
+    _end_with_parent()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # for what the units print
     while True:
@@ -179,19 +201,19 @@ def run(
     ClusterError
         If no scheduler answers, or a worker has other code or packages.
     """
-    units, threads = list(experiments), _threads()
+    units, each = list(experiments), threads()
     results: dict[int, Any] = {}
     tasks = [
         delayed(_on_worker)(
-            number, cloudpickle.dumps((function, unit, cache.key(function, unit))), threads
+            number, cloudpickle.dumps((function, unit, cache.key(function, unit))), each
         )
         if cluster
-        else delayed(_here)(number, function, unit)
+        else delayed(_here)(number, function, unit, os.getpid())
         for number, unit in enumerate(units)
     ]
     with _on(cluster):
         parallel = Parallel(
-            n_jobs=-1 if cluster else workers or max(1, _processors() // threads),
+            n_jobs=-1 if cluster else workers or max(1, _processors() // each),
             return_as="generator_unordered",  # to say at once what has finished
             batch_size=1,  # a lost worker loses one unit
             pre_dispatch="all",  # workers that join later find something to do

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import pandas as pd
 
-from lib.compute import cache, provenance
+from lib.compute import cache, parameters, provenance
 
 FULL_SCALE = (
     provenance.CHECKOUT / "book" / "results"
@@ -45,7 +45,7 @@ The worst case counts an image only if it withstands every attack up to that row
 ```python
 import keras
 
-network = keras.saving.load_model("{name}.keras")
+network = keras.saving.load_model("{name}.keras", safe_mode=True)
 logits = network(images)  # pixels in [0, 1], shape (n, 28, 28, 1)
 ```
 """
@@ -56,8 +56,7 @@ ALL_STAGES = "stages.evaluation"
 
 def folder() -> Path:
     """Return where this run's results go: ``$LIB_RESULTS``, else ``_build/results``."""
-    named = os.environ.get("LIB_RESULTS")
-    return Path(named).expanduser() if named else cache.home() / "results"
+    return parameters.named_path("LIB_RESULTS") or cache.home() / "results"
 
 
 @contextmanager
@@ -190,6 +189,31 @@ def save_network(
     return path
 
 
+def network(name: str) -> Any:
+    """Return a kept network; Keras loads it in its safe mode, in which no code of it runs.
+
+    Parameters
+    ----------
+    name
+        As given to :func:`save_network`.
+
+    Raises
+    ------
+    RefusedError
+        The file is damaged, or holds code.
+    """
+    import keras  # slow, and only this needs it
+
+    path = FULL_SCALE / "models" / f"{_checked(name)}.keras"
+    try:
+        return keras.saving.load_model(path, safe_mode=True)
+    except Exception as error:  # whatever zipfile, json, h5py or Keras raise
+        raise parameters.RefusedError(
+            f"{path}: not a network that Keras loads in safe mode ({str(error).splitlines()[0]}): "
+            "get the file again"
+        ) from None
+
+
 def full_scale(name: str) -> pd.DataFrame | None:
     """Return the rows that the full-scale run recorded under a name, or None if it has none.
 
@@ -223,8 +247,18 @@ def this_run(name: str) -> pd.DataFrame | None:
 def _read(path: Path) -> pd.DataFrame | None:
     if not path.is_file():
         return None
-    # A cell that says "None" or "NA" is text.
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    try:  # a cell that says "None" or "NA" is text
+        frame = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except ValueError as error:
+        raise parameters.RefusedError(f"{path}: not a table ({error}): get it again") from None
+    numbers = frame[[name for name in ("value", "seed") if name in frame]]
+    lost = numbers.apply(pd.to_numeric, errors="coerce").isna().any(axis=1)
+    lost |= frame.iloc[:, 1:].isna().all(axis=1) & (len(frame.columns) > 1)
+    if lost.any():  # as of a merge that is not finished; a mean would pass over it
+        raise parameters.RefusedError(
+            f"{path}: line {lost.idxmax() + 2} is without its numbers: get the file again"
+        )
+    return frame
 
 
 def missing() -> list[str]:

@@ -1,6 +1,8 @@
 """Numbers side by side: the paper's, the full-scale run's, this run's; and as a page shows them."""
 
 import hashlib
+from collections.abc import Collection
+from html import escape
 from typing import Any
 
 import pandas as pd
@@ -116,7 +118,12 @@ def _of_numbers(column: "pd.Series[Any]") -> bool:
     return bool(begins_with_one.all())
 
 
-def show(frame: pd.DataFrame, percent: bool = True, caption: str | None = None) -> Styler:
+def show(
+    frame: pd.DataFrame,
+    percent: bool = True,
+    caption: str | None = None,
+    html: Collection[str] = (),
+) -> Styler:
     """Return a table for a page: aligned, with its caption, and without an index.
 
     Parameters
@@ -129,6 +136,8 @@ def show(frame: pd.DataFrame, percent: bool = True, caption: str | None = None) 
         else they get up to six digits.
     caption
         What the table shows.
+    html
+        Columns whose entries are HTML of ours. All other text is shown as it is.
 
     Returns
     -------
@@ -142,7 +151,8 @@ def show(frame: pd.DataFrame, percent: bool = True, caption: str | None = None) 
     formats |= dict.fromkeys(frame.select_dtypes("integer").columns, "{:,}")
     text = f"{caption}\n{frame.to_csv()}"
     uuid = hashlib.sha256(text.encode()).hexdigest()[:12]
-    style = Styler(frame, uuid=uuid, caption=caption, cell_ids=False).hide(axis="index")
+    title = caption and escape(caption)
+    style = Styler(frame, uuid=uuid, caption=title, cell_ids=False).hide(axis="index")
     aligned: dict[Any, Any] = {
         name: [
             {"selector": "", "props": [("text-align", "right" if _of_numbers(values) else "left")]}
@@ -150,7 +160,9 @@ def show(frame: pd.DataFrame, percent: bool = True, caption: str | None = None) 
         for name, values in frame.items()
     }
     return (
-        style.format(formats, na_rep="\N{EN DASH}")
+        style.format(formats, na_rep="\N{EN DASH}", escape="html")
+        .format(subset=list(html))
+        .format_index(escape="html", axis=1)
         .set_table_styles(aligned, axis=0)
         .set_table_styles(
             [{"selector": "th, td", "props": "padding: 0.2em 0.6em"}], overwrite=False

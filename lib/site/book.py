@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -131,11 +132,21 @@ class Book:
         named = pages(_mapping(path))
         found = {}
         for page in named:
+            if not re.fullmatch(r"[\w-]+", Path(page).name):
+                raise RefusedError(f"{path}: {page}: its name may have letters, digits, - and _")
             notebook = self.root / f"{page}.ipynb"
             if notebook.is_file():
                 found[notebook.stem] = Chapter(notebook)
             elif not (self.root / f"{page}.md").is_file():
                 raise RefusedError(f"{path}: it names {page}, but there is no such .ipynb or .md")
+        for page in named:
+            file = found[Path(page).name].path if Path(page).name in found else f"{page}.md"
+            text = (self.root / file).read_text("utf-8", errors="replace")
+            for gone in sorted(_referred_to(text) - {Path(page).name for page in named}):
+                raise RefusedError(
+                    f"{path}: it does not name {gone}, to which {page} refers: put it back, or "
+                    "take out what refers to it"
+                )
         return found
 
     def chosen(self, names: Iterable[str]) -> list[Chapter]:
@@ -163,8 +174,12 @@ class Book:
                 f"It must be one of {', '.join(known)}"
             )
         values = _mapping(known[name])
-        for key, value in (yaml.safe_load(_text(known[name])) or {}).items():
-            # So papermill reads the file. What it takes for text, the chapter reads as we do.
+        try:  # so papermill reads the file
+            by_papermill = yaml.safe_load(_text(known[name])) or {}
+        except ValueError as error:
+            raise RefusedError(f"{known[name]}: {error}") from None
+        for key, value in by_papermill.items():
+            # What it takes for text, the chapter reads as we do.
             if value != values.get(key) and not isinstance(value, str):
                 raise RefusedError(
                     f"{known[name]}: {key} may be read as {value} or as {values.get(key)}: "
@@ -192,6 +207,13 @@ def _mapping(path: Path) -> dict[str, Any]:
     if found is not None and not (isinstance(found, dict) and all(type(k) is str for k in found)):
         raise RefusedError(f"{path}: it must hold lines NAME: VALUE, not {json.dumps(found)[:60]}")
     return found or {}
+
+
+def _referred_to(text: str) -> set[str]:
+    """Return the pages to which a page refers by name."""
+    name = r"(?:/?book/)?(\w+)"
+    by_role, by_file = rf"{{doc}}`(?:[^`<]*<)?{name}>?`", rf"(?:[`(]|:doc: ){name}\.ipynb\b"
+    return {*re.findall(by_role, text), *re.findall(by_file, text)}
 
 
 def pages(contents: object) -> list[str]:

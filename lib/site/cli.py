@@ -53,13 +53,15 @@ def _say_clearly(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def _way_out(error: OSError) -> str:
-    match error.errno:
+    match error.errno or (isinstance(error, FileNotFoundError) and errno.ENOENT):
         case errno.ENOSPC | errno.EDQUOT:
             return ": make room, then run the same command; what had finished is kept"
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return ": the book needs to write there; LIB_CACHE names another folder for the cache"
         case errno.ENOENT:
             return ": run the same command again if something removed it meanwhile"
+        case errno.EEXIST | errno.ENOTDIR:
+            return ": a folder has to be there: move what is in its place"
     return ""
 
 
@@ -211,10 +213,12 @@ def bench(sections: tuple[str, ...], rounds: int | None, quick: bool, output: Pa
 
 
 def _parsed(given: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    values = {}
+    values: dict[str, Any] = {}
     for name, text in given:
+        if name in values:
+            raise RefusedError(f"{name}: it is given twice, as {values[name]} and as {text}")
         try:
             values[name] = parameters.parsed(text)
-        except yaml.YAMLError:
-            raise RefusedError(f"{name}: {text} cannot be read as a value") from None
+        except (ValueError, yaml.YAMLError):
+            raise RefusedError(f"{name}: {text[:60]} cannot be read as a value") from None
     return values

@@ -52,13 +52,14 @@ def manager(folder: Path, variables: Mapping[str, str]) -> Iterator[type[AsyncKe
 
 
 def _own_settings(private: Path) -> dict[str, str]:
-    data = os.environ.get("MNIST_NPZ")
     return {
         # The folder in which a relative name means something is that of this process.
-        "LIB_CACHE": str(cache.folder()),
-        **({"MNIST_NPZ": str(Path(data).expanduser().absolute())} if data else {}),
+        "LIB_CACHE": str(cache.trusted_folder()),
+        # What a killed kernel of TensorFlow or joblib cannot remove goes with this folder.
+        **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(private)),
         "IPYTHONDIR": str(private / "ipython"),
-        "PYTHONSTARTUP": "",
+        # Rules of claims are shown by their docstrings; warnings of other packages are no errors.
+        **dict.fromkeys(("PYTHONSTARTUP", "PYTHONOPTIMIZE", "PYTHONWARNINGS"), ""),
         "MATPLOTLIBRC": str(private / "matplotlibrc"),
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "KERAS_BACKEND": "tensorflow",

@@ -4,6 +4,7 @@ The staging tree has the layout of the repository, with executed copies in place
 sources: the page's Download gives what was executed, its other buttons open the clean source.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -263,6 +264,8 @@ def _run(options: list[str], stage: Path) -> str:
         env=environment,
         check=False,
     )
+    if (full := os.strerror(errno.ENOSPC)) in done.stderr:
+        raise OSError(errno.ENOSPC, full, str(stage.parent))
     if done.returncode:
         raise RenderError(_complaints(done.stdout + done.stderr, stage))
     return done.stdout + done.stderr

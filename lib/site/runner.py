@@ -278,12 +278,12 @@ def _lack(notebook: nbformat.NotebookNode) -> str:
             continue
         if not cell.execution_count or any(out.output_type == "error" for out in cell.outputs):
             return "not every cell was executed without an error"
-        shown = {kind for output in cell.outputs for kind in output.get("data", {})}
+        kinds = {kind for output in cell.outputs for kind in output.get("data", {})}
         if "figure" in cell.metadata.get("mystnb", {}) and not any(
-            kind.startswith("image/") for kind in shown
+            kind.startswith("image/") for kind in kinds
         ):
             return f"cell {number} has a caption, but showed no figure"
-        printed = sum(len(output.get("text", "")) for output in cell.outputs)
-        if printed > MOST_TEXT:
-            return f"cell {number} printed {printed:,} characters: no page can show that"
+        shown = sum(len(str(out.get("data", out.get("text")))) for out in cell.outputs)
+        if shown > MOST_TEXT:
+            return f"cell {number} printed {shown:,} characters: no page can show that"
     return ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import nbformat
 
-from lib.compute import parameters
+from lib.compute import parameters, sweeps
 from lib.compute.parameters import RefusedError
 
 if TYPE_CHECKING:
@@ -131,8 +131,11 @@ def settings(
     Raises
     ------
     RefusedError
-        A value is not allowed, none of the chapters declares a given name, or a chapter cannot run.
+        A value or a setting of this machine is not allowed, none of the chapters declares a given
+        name, or a chapter cannot run.
     """
+    parameters.check_keras_file()
+    sweeps.threads()
     chapters = list(chapters)
     for chapter in chapters:
         chapter.modules()  # a cell that is not Python is found before any chapter runs

@@ -168,6 +168,12 @@ def test_a_cell_that_is_not_python(book: Book, code: str, shows: Shows) -> None:
         ("book/presets/classroom.yaml", "seed: yes"),
         ("book/presets/classroom.yaml", "epsilon: 2"),
         ("book/presets/classroom.yaml", "epsilon: none"),
+        ("book/presets/classroom.yaml", "epsilon: 0.1\nepsilon: 0.2"),
+        ("book/presets/classroom.yaml", "seed: 2026-13-45"),
+        ("book/presets/classroom.yaml", "epsilon: *other"),
+        ("book/presets/classroom.yaml", "epsilon: !!python/name:os.system"),
+        ("book/presets/classroom.yaml", "epsilon:\t0.1\n\tseed: 1"),
+        ("_toc.yml", "root: book/intro\nchapters: []\nroot: book/01_tiny"),
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -201,3 +207,50 @@ def test_two_chapters_and_one_is_wrong(book: Book, shows: Shows) -> None:
     said = refused(book)
     shows(said)
     assert "02_tiny: line 1 of its parameters cell, `x = 1`" in said
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "See {doc}`02_gone`.",
+        "See {doc}`that one <02_gone>`.",
+        "See [that one](02_gone.ipynb#section).",
+        "{glue:text}`02_gone.ipynb::number`",
+        "```{glue} table\n:doc: 02_gone.ipynb\n```",
+    ],
+)
+@pytest.mark.parametrize("place", ["intro.md", "01_tiny.ipynb"])
+def test_a_chapter_that_is_gone_though_others_refer_to_it(
+    book: Book, reference: str, place: str, shows: Shows
+) -> None:
+    write_chapter(book, "02_gone", "print(1)")
+    path = book.source / place
+    if place == "intro.md":
+        path.write_text(f"{path.read_text('utf-8')}\n{reference}\n", "utf-8")
+    else:
+        edit(book, lambda notebook: notebook["cells"][0].update(source=f"# One\n{reference}"))
+    assert set(Book(book.root).chapters) == {"01_tiny", "02_gone"}
+    (book.root / "_toc.yml").write_text("root: book/intro\nchapters:\n- file: book/01_tiny\n")
+    said = refused(book)
+    shows(said)
+    assert f"it does not name 02_gone, to which book/{path.stem} refers: put it back" in said
+
+
+@pytest.mark.parametrize("ends", ["\r\n", "\r"])
+def test_ends_of_lines_of_another_system(book: Book, ends: str, shows: Shows) -> None:
+    """In the file, in the cell of parameters and in the preset: the same parameters."""
+    before = Book(book.root).chapters["01_tiny"].parameters
+    source = cell(json.loads((book.source / "01_tiny.ipynb").read_text("utf-8")))["source"]
+    text = source if isinstance(source, str) else "".join(source)
+    edit(book, lambda n: cell(n).update(source=text.replace("\n", ends)))
+    path = book.source / "01_tiny.ipynb"
+    path.write_bytes(
+        json.dumps(json.loads(path.read_text()), indent=1).replace("\n", ends).encode()
+    )
+    (book.source / "presets" / "classroom.yaml").write_bytes(f"epsilon: 0.2{ends}".encode())
+    after = Book(book.root)
+    assert {
+        k: (p.default, p.annotation) for k, p in after.chapters["01_tiny"].parameters.items()
+    } == {k: (p.default, p.annotation) for k, p in before.items()}
+    assert after.preset("classroom") == {"epsilon": 0.2}
+    shows("the same")

@@ -1,6 +1,7 @@
 """Values as people write them mean the same in both ways of running, or are refused in one line."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -32,6 +33,12 @@ MEANT = [
     ("08", Seed, 8),
     ("+3", Seed, 3),
     ("1e3", Seed, 1000),
+    ("1e-1", Epsilon, 0.1),
+    ("1_000", Seed, 1000),
+    ("-0", Seed, 0),
+    ("1e3/1e5", Epsilon, 0.01),
+    ("0.3 # a radius", Epsilon, 0.3),
+    ("[0,1]", Seeds, [0, 1]),
     ("[2/255, 8/255]", Epsilons, [2 / 255, 8 / 255]),
     ("[0, 010]", Seeds, [0, 10]),
     ("base", Architecture, "base"),
@@ -66,6 +73,20 @@ REFUSED = [
     ("0, 1", Seeds),
     ("2026-11-26", Seed),
     ("{a: 1}", Epsilon),
+    ("[0, 0]", Seeds),
+    ("[0.1, 1/10]", Epsilons),
+    ("[[0]]", Seeds),
+    ("[0.1]", Epsilon),
+    ("0,3", Epsilon),
+    ("1e400", Epsilon),
+    ("-inf", Epsilon),
+    ("inf/inf", Epsilon),
+    ("0b1", Seed),
+    ("--1", Seed),
+    ("\u0663", Seed),
+    ("~", Epsilon),
+    ("None", Seed),
+    ("1" * 5000, Seed),
 ]
 
 
@@ -212,7 +233,9 @@ def test_a_named_folder_means_what_a_shell_means(
     shows(f"{value!r}: {expected}")
 
 
-@pytest.mark.parametrize("value", ["one", "-1", "1.5", "1,"])
+@pytest.mark.parametrize(
+    "value", ["one", "-1", "1.5", "1,", "1_000", "0x2", "\u00b2", "99999", "True"]
+)
 def test_a_number_of_threads_that_is_none(
     value: str, monkeypatch: pytest.MonkeyPatch, shows: Shows
 ) -> None:
@@ -220,11 +243,11 @@ def test_a_number_of_threads_that_is_none(
 
     monkeypatch.setenv(sweeps.THREADS, value)
     with pytest.raises(RefusedError, match=f"{sweeps.THREADS}: {value} is not allowed") as raised:
-        sweeps._threads()
+        sweeps.threads()
     shows(str(raised.value))
     for unset in ("", " ", "0"):
         monkeypatch.setenv(sweeps.THREADS, unset)
-        assert sweeps._threads() == sweeps._processors()
+        assert sweeps.threads() == sweeps._processors()
 
 
 @pytest.mark.parametrize(
@@ -237,3 +260,91 @@ def test_a_value_shows_as_what_it_is(text: str, shows: Shows) -> None:
     shown = render._plain(text)
     shows(shown)
     assert not set("<>|`(){}") & set(shown)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ('{"floatx": "float17"}', "floatx: Input should be 'float16', 'float32' or 'float64'"),
+        ('{"epsilon": 1}', "epsilon: Input should be a valid number"),
+        ('{"epsilon": "small"}', "epsilon: Input should be a valid number"),
+        ('{"image_data_format": "any"}', "image_data_format: Input should be"),
+        ('{"floatx": "float32",', "Invalid JSON"),
+        ("[]", "Input should be an object"),
+        ("", "Invalid JSON"),
+        ("<<<<<<< HEAD", "Invalid JSON"),
+    ],
+)
+def test_a_keras_file_that_keras_would_stop_at(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    book: Book,
+    content: str,
+    reason: str,
+    shows: Shows,
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    (tmp_path / "keras.json").write_text(content)
+    result = CliRunner().invoke(main, ["run", "01_tiny"], obj=book)
+    shows(result.stderr)
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith(f"Error: {tmp_path / 'keras.json'}: {reason}")
+
+
+@pytest.mark.parametrize("variable", ["MNIST_NPZ", "FASHION_MNIST_NPZ"])
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [
+        ("", ""),
+        ("  ", ""),
+        ("~/mnist.npz", "{home}/mnist.npz"),
+        ("data/mnist.npz", "{here}/data/mnist.npz"),
+        (" /data/mnist.npz ", "/data/mnist.npz"),
+    ],
+)
+def test_a_named_file_means_what_a_shell_means(
+    variable: str,
+    value: str,
+    meant: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shows: Shows,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(variable, value)
+    parameters.name_files()
+    found = os.environ[variable]  # for all who read it, kernels and workers too
+    shows(f"{value!r}: {found!r}")
+    assert found == meant.format(home=tmp_path / "home", here=tmp_path)
+
+
+@pytest.mark.parametrize("variable", ["LIB_CACHE", "LIB_RESULTS", "MNIST_NPZ"])
+def test_a_user_that_there_is_not(
+    variable: str, monkeypatch: pytest.MonkeyPatch, shows: Shows
+) -> None:
+    monkeypatch.setenv(variable, "~no-such-user/file")
+    with pytest.raises(RefusedError, match=f"{variable}: ~no-such-user/file is not al") as raised:
+        parameters.named_path(variable)
+    shows(str(raised.value))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("-p", "epsilon", "0.1", "-p", "epsilon", "0.2"), "epsilon: it is given twice, as 0.1"),
+        (("-p", "seeds", "9" * 5000), "seeds: Infinity is not"),
+        (("-p", "seeds", "{a: 1, a: 2}"), "seeds: {a: 1, a: 2} cannot be read"),
+        (("-p", "seeds", "!!python/name:os.system"), "seeds: !!python/name:os.system cannot be"),
+    ],
+    ids=["twice", "5000 digits", "twice inside", "a tag of Python"],
+)
+def test_a_command_line_that_cannot_be_meant(
+    book: Book, arguments: tuple[str, ...], said: str, shows: Shows
+) -> None:
+    result = CliRunner().invoke(main, ["run", "01_tiny", *arguments], obj=book)
+    shows(result.stderr)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"Error: {said}")
+    assert len(result.stderr) < 400

@@ -57,7 +57,7 @@ RUN = ("run", "01_tiny", "-p")
         ),
         (
             (*RUN, "seeds", "[]"),
-            "seeds: [] is not allowed; it must be a list of one or more, as in [a, b], "
+            "seeds: [] is not allowed; it must be a list of one or more different, as in [a, b], "
             "each a whole number from 0 to 2147483647",
         ),
         ((*RUN, "seeds", "[0,"), "seeds: [0, cannot be read as a value"),

@@ -5,12 +5,13 @@ section, the question, the chapter with the evidence, and the rule against attac
 such attackers bear on it.
 """
 
+import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
-
+from lib.compute.parameters import RefusedError
 from lib.evidence import records
 from lib.evidence.claims import attacked, costs, defence, filters, remarks
 from lib.evidence.claims.judging import MARGIN, Recorded, Rule, Verdict, judge
@@ -34,19 +35,29 @@ class Claim(NamedTuple):
 
 def _rule(name: str) -> Rule:
     modules = (attacked, filters, defence, costs, remarks)
-    found: Rule = next(vars(module)[name] for module in modules if name in vars(module))
-    return found
+    found: list[Rule] = [vars(module)[name] for module in modules if name in vars(module)]
+    if not found:
+        raise ValueError(f"there is no rule {name!r}")
+    return found[0]
 
 
-def _read() -> Iterator[Claim]:
-    rows = pd.read_csv(Path(__file__).with_name("claims.csv"), dtype=str, keep_default_na=False)
-    for text in rows.to_numpy().tolist():
-        name, part, statement, section, question, evidence, adaptive = text
-        rules = _rule(name), _rule(adaptive) if adaptive else None
-        yield Claim(name, part, statement, section, question, evidence, *rules)
+def _read(path: Path) -> Iterator[Claim]:
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = csv.reader(file, strict=True)
+        try:
+            for text in lines:
+                name, part, statement, section, question, evidence, adaptive = text
+                if lines.line_num == 1:  # the headings
+                    continue
+                if not re.fullmatch(r"\d\d_\w+", evidence):
+                    raise ValueError(f"{evidence!r} is no chapter")
+                rules = _rule(name), _rule(adaptive) if adaptive else None
+                yield Claim(name, part, statement, section, question, evidence, *rules)
+        except (ValueError, csv.Error) as error:
+            raise RefusedError(f"{path}: line {lines.line_num}: {error}") from None
 
 
-ALL = {claim.name: claim for claim in _read()}
+ALL = {claim.name: claim for claim in _read(Path(__file__).with_name("claims.csv"))}
 """Every claim by its name, in the order of the page."""
 
 

@@ -1,6 +1,7 @@
 """What the page of claims shows: verdicts, and each claim's evidence beside its rule."""
 
 import inspect
+from collections.abc import Collection
 from html import escape
 from pathlib import Path
 
@@ -46,14 +47,14 @@ def overview(of: Runs) -> Styler:
     rows: list[dict[str, str]] = []
     for claim in claims.ALL.values():
         if not any(row["Part"] == claim.part for row in rows):
-            rows.append({"Part": claim.part, "Claim": f"<b>{claim.part}</b>"})
+            rows.append({"Part": claim.part, "Claim": f"<b>{escape(claim.part)}</b>"})
         link = f'<a href="#{anchor(claim)}">{escape(claim.statement)}</a>'
         verdicts = {
             heading: found.text if (found := decisive(getattr(claim, kind), of)) else ""
             for kind, heading in COLUMNS.items()
         }
         rows.append({"Part": claim.part, "Claim": link, **verdicts})
-    return _wrapped(pd.DataFrame(rows).drop(columns="Part").fillna(""))
+    return _wrapped(pd.DataFrame(rows).drop(columns="Part").fillna(""), html=["Claim"])
 
 
 def counted(of: Runs) -> Styler:
@@ -103,7 +104,7 @@ def _shown(heading: str, rule: Rule, of: Runs) -> str:
     found = f'<p><b>{heading}.</b> {escape(sentence)} (<a href="{source(rule)}">the rule</a>)</p>'
     for name, run in of.items():
         verdict = judge(rule, run)
-        found += f"<p>{name.capitalize()}: <b>{verdict.text}</b></p>"
+        found += f"<p>{name.capitalize()}: <b>{escape(verdict.text)}</b></p>"
         if verdict.parts:
             found += parts(verdict).to_html()
     return found
@@ -117,13 +118,13 @@ def parts(verdict: Verdict) -> Styler:
     return _wrapped(rows[filled].rename(columns=PARTS))
 
 
-def _wrapped(rows: pd.DataFrame) -> Styler:
+def _wrapped(rows: pd.DataFrame, html: Collection[str] = ()) -> Styler:
     """Return a table of words, whose lines may break."""
     breaks: CSSDict = {
         "selector": "td",
         "props": [("white-space", "normal"), ("font-size", "0.85em")],
     }
-    return tables.show(rows).set_table_styles([breaks], overwrite=False)
+    return tables.show(rows, html=html).set_table_styles([breaks], overwrite=False)
 
 
 DRAWN = {"table_01", "figure_01", "figure_07"}
@@ -150,7 +151,7 @@ def counterparts() -> Styler:
             link = f'<a href="{chapter}.html">chapter {int(chapter[:2])}</a>'
             rows.append((f"{kind.title()} {int(number)}", shows, link, _state(name)))
     columns = ["In the paper", "What it shows", "Counterpart", "Full scale"]
-    return _wrapped(pd.DataFrame(rows, columns=columns))
+    return _wrapped(pd.DataFrame(rows, columns=columns), html=["Counterpart"])
 
 
 def _state(name: str) -> str:
