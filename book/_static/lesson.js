@@ -12,7 +12,8 @@ document.addEventListener("DOMContentLoaded", () => {
     const name = asked.dataset.predict;
     const result = document.querySelector(`[data-predicted="${name}"]`);
     const covered = [...document.querySelectorAll(".cell_output")]
-      .filter((output) => result && follows(asked, output) && follows(output, result));
+      .filter((output) => result && follows(asked, output) && follows(output, result))
+      .filter((output) => !output.closest("details")); // folded: nobody sees it, nor a button in it
     const button = document.createElement("button");
     button.type = "button";
     button.className = "uncover";

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
 import nbformat
 import pytest
@@ -120,6 +121,13 @@ class TestInThePage:
         result = page.locator("#predict-layer ~ .cell .cell_output").first
         page.get_by_role("button", name="without a prediction").first.click()
         expect(result).to_be_visible()
+
+    def test_each_prediction_covers_a_result_and_has_a_button_in_sight(self, page: Page) -> None:
+        for number in CHAPTERS:
+            page.goto(urljoin(page.url, f"{chapter(number).stem}.html"))
+            expect(page.locator(".uncover")).to_have_count(page.locator("[data-predict]").count())
+            for button in page.locator(".uncover").all():
+                expect(button).to_be_visible()
 
     def test_each_answer_of_a_quiz_is_answered(self, page: Page) -> None:
         for number, question in enumerate(questions_of(1)):
