@@ -257,8 +257,9 @@ def _read(path: Path) -> pd.DataFrame | None:
             frame[name].notna() | (name == "seed")
         )
     if lost.any():  # as of a merge that is not finished
+        line = int(lost.to_numpy().argmax()) + 2
         raise parameters.RefusedError(
-            f"{path}: line {int(lost.to_numpy().argmax()) + 2} is without its numbers: get the file again"
+            f"{path}: line {line} is without its numbers: get the file again"
         )
     return frame
 
