@@ -251,12 +251,15 @@ def _read(path: Path) -> pd.DataFrame | None:
         frame = pd.read_csv(path, keep_default_na=False, na_values=[""])
     except ValueError as error:
         raise parameters.RefusedError(f"{path}: not a table ({error}): get it again") from None
-    numbers = frame[[name for name in ("value", "seed") if name in frame]]
-    lost = numbers.apply(pd.to_numeric, errors="coerce").isna().any(axis=1)
-    lost |= frame.iloc[:, 1:].isna().all(axis=1) & (len(frame.columns) > 1)
-    if lost.any():  # as of a merge that is not finished; a mean would pass over it
+    lost = frame.iloc[:, 1:].isna().all(axis=1) & (len(frame.columns) > 1)
+    for name in {"value", "seed"} & {*frame}:
+        lost |= pd.to_numeric(frame[name], errors="coerce").isna() & (
+            frame[name].notna() | (name == "seed")
+        )
+    if lost.any():  # as of a merge that is not finished
+        line = int(lost.to_numpy().argmax()) + 2
         raise parameters.RefusedError(
-            f"{path}: line {lost.idxmax() + 2} is without its numbers: get the file again"
+            f"{path}: line {line} is without its numbers: get the file again"
         )
     return frame
 

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -274,6 +276,66 @@ class TestFilesThatCannotBeWritten:
         assert result.stderr.count("\n") == 1
         assert f"01_tiny.ipynb: {os.strerror(number)}: " in result.stderr
         assert way_out in result.stderr
+
+
+class TestStateOfTheMachine:
+    """Made for the test: a real full disk, and a folder that goes while a chapter runs."""
+
+    @pytest.mark.parametrize("room", [0, 10_000_000, cache.ROOM - 1])
+    def test_a_full_cache_is_said_before_anything_is_computed(
+        self,
+        new_book: Callable[..., Book],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        room: int,
+        shows: Shows,
+    ) -> None:
+        usage = shutil.disk_usage(tmp_path)._replace(free=room)
+        monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: usage)
+        result = CliRunner().invoke(main, ["run", "01_tiny"], obj=new_book("print(1)"))
+        shows(result.stderr)
+        assert result.exit_code == 2
+        assert "less than 200 MB are free there" in result.stderr
+
+    @pytest.mark.skipif(
+        os.name == "nt" or bool(os.geteuid()) or not shutil.which("unshare"),
+        reason="who mounts needs to be root",
+    )
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [("size=64k", "No space left on device: make room"), ("ro", "Read-only file system: the")],
+    )
+    def test_a_full_or_read_only_build_folder(
+        self, new_book: Callable[..., Book], options: str, said: str, shows: Shows
+    ) -> None:
+        book = new_book("print('x' * 200_000)")
+        book.build.mkdir()
+        mount = f"mount -t tmpfs -o {options} none {book.build} && exec "
+        code = "import sys; from pathlib import Path; from lib.site.book import Book; "
+        code += "from lib.site.cli import main; main(['build'], obj=Book(Path(sys.argv[1])))"
+        python = shlex.join([sys.executable, "-c", code, str(book.root)])
+        done = subprocess.run(
+            ["unshare", "-m", "sh", "-c", mount + python],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if "mount:" in done.stderr:
+            pytest.skip(done.stderr)
+        shows(done.stderr)
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert said in done.stderr
+
+    def test_a_build_folder_that_is_deleted_meanwhile(
+        self, new_book: Callable[..., Book], shows: Shows
+    ) -> None:
+        book = new_book("import shutil\nshutil.rmtree('_build')", "print(2)")
+        result = CliRunner().invoke(main, ["run", "01_tiny"], obj=book)
+        shows(result.stderr)
+        assert result.exit_code == 1
+        assert "run the same command again if something removed it" in result.stderr
 
 
 def test_what_a_killed_build_left_goes_with_the_next(

@@ -156,6 +156,8 @@ def left_behind(folder: Path, temporary: Path) -> list[str]:
 def test_twenty_kills_change_no_number_and_leave_nothing(
     tmp_path: Path, short: Path, shows: Shows
 ) -> None:
+    # Where tests run in the background it is ignored, and what they start inherits that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     undisturbed, killed = checkout(tmp_path / "undisturbed"), checkout(tmp_path / "killed")
     in_memory = set(SHARED_MEMORY.glob("*"))
     (short / "1").mkdir()
