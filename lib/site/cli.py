@@ -1,4 +1,4 @@
-"""The command line: ``python -m lib build``, ``run``, ``list`` and ``bench``."""
+"""The command line: ``python -m lib``, whose commands ``--help`` lists."""
 
 import errno
 import os
@@ -14,7 +14,8 @@ import yaml
 
 from lib.compute import parameters, provenance
 from lib.compute.parameters import RefusedError
-from lib.site import reading, render
+from lib.site import compare as comparison
+from lib.site import copies, reading, render
 from lib.site.board import Board
 from lib.site.book import DEFAULT_PRESET, Book
 from lib.site.runner import ExecutionError, Run, execute_all
@@ -46,7 +47,7 @@ def _say_clearly(command: Callable[P, None]) -> Callable[P, None]:
             click.echo(f"Error: {what}{_way_out(error)}", err=True)
             sys.exit(1)
         except KeyboardInterrupt:
-            click.echo("\nInterrupted; chapters that had finished are kept.", err=True)
+            click.echo("\nInterrupted; what had finished is kept.", err=True)
             sys.exit(INTERRUPTED)
 
     return guarded
@@ -153,14 +154,57 @@ def build(
 @click.pass_obj
 @_say_clearly
 def run(book: Book, chapter: str, preset: str, given: tuple[tuple[str, str], ...]) -> None:
-    """Run one CHAPTER into _build/run, without the site."""
+    """Run one CHAPTER into _build/run, without the site.
+
+    The copy is named by what is changed, as 02_attacks-steps-10: `python -m lib compare` lists
+    such runs, and puts two of them side by side.
+    """
     (chosen,) = book.chosen([chapter])
     values = settings([chosen], book.preset(preset), _parsed(given))[chosen.name]
     target = book.build / "run" / f"{chosen.name}.ipynb"
     alone = Run(book, chosen, values, target, book.build / "results" / "run", preset)
+    if changes := comparison.changes(alone):
+        target = target.with_stem(f"{chosen.name}{changes}")
+        alone = replace(alone, executed=target, results=book.build / "results" / f"run{changes}")
     with Board() as board, board.line(chosen.name) as on_cell:
         alone.execute(on_cell)
     click.echo(target)
+
+
+@main.command()
+@click.argument("runs", nargs=-1, metavar="[A [B]]")
+@click.pass_obj
+@_say_clearly
+def compare(book: Book, runs: tuple[str, ...]) -> None:
+    """Put the tables of run A and run B (default: site) side by side, where they differ.
+
+    Without A, list the runs: those of `python -m lib run`, `lab` for the copies that `make lab`
+    opens, and those of the builds by their presets; `site` is the default preset's.
+    """
+    if len(runs) > 2:
+        raise RefusedError("compare takes two runs at most")
+    if not runs:
+        for name, chapters in comparison.known(book).items():
+            click.echo(f"{name}  ({', '.join(chapters)})")
+        return
+    first, second = (*runs, comparison.SITE)[:2]
+    for text in comparison.report(book, (first, second)):
+        click.echo(text)
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+@_say_clearly
+def lab(book: Book, options: tuple[str, ...]) -> None:
+    """Open copies of the chapters in JupyterLab, in _build/lab; OPTIONS are JupyterLab's.
+
+    The sources stay as they are. A copy that you changed is never replaced. `python -m lib compare
+    lab` says what came out otherwise than on the site, once you have saved it.
+    """
+    for line in copies.update(book):
+        click.echo(line)
+    sys.exit(copies.open_jupyter(book, options))
 
 
 @main.command("list")
