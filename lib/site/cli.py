@@ -256,6 +256,84 @@ def bench(sections: tuple[str, ...], rounds: int | None, quick: bool, output: Pa
         click.echo(f"\nwritten to {target}")
 
 
+def _terms(command: Callable[P, None]) -> Callable[P, None]:
+    """Give a command the options that say how networks are attacked."""
+    for option in (
+        click.option("--quick", is_flag=True, help="Small budgets: a first look, no result."),
+        click.option(
+            "--epsilon",
+            default="0.3",
+            show_default=True,
+            help="L-infinity radius, as 8/255.",
+        ),
+        click.option(
+            "--images", default="100", show_default=True, help="How many images are attacked."
+        ),
+        click.option(
+            "--dataset",
+            default="mnist-5k",
+            show_default=True,
+            help=f"Whose images: {parameters.in_words(parameters.Dataset)}.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _validated_terms(dataset: str, images: str, epsilon: str) -> dict[str, Any]:
+    """Check what can be checked before TensorFlow is imported, which takes seconds."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    types = {"images": parameters.Count, "epsilon": parameters.Epsilon}
+    values = _parsed((("images", images), ("epsilon", epsilon)))
+    return {
+        "dataset": parameters.validated("dataset", parameters.Dataset, dataset),
+        **{name: parameters.validated(name, types[name], value) for name, value in values.items()},
+    }
+
+
+@main.command()
+@click.argument("network", type=click.Path(path_type=Path))
+@_terms
+@_say_clearly
+def attack(network: Path, dataset: str, images: str, epsilon: str, quick: bool) -> None:
+    """Attack a NETWORK of your own, a .keras file, with the ladder of chapter 7.
+
+    It must map images of 28 x 28 pixels, 0 to 1, to ten logits or probabilities. What it
+    withstands, and whether the attacks can be trusted, is written beside it: to NAME.card.md and
+    NAME.card.json. The images are the validation images, which you may know; a scoreboard takes
+    the test images. Stop it at any time: what has finished is kept.
+    """
+    values = _validated_terms(dataset, images, epsilon)
+    from lib.cards import card as cards  # TensorFlow takes seconds to import
+
+    card = cards.evaluate(network, cards.Terms(**values, quick=quick), click.echo)
+    for note in card.notes:
+        click.echo(note)
+    click.echo(f"{card.worst_case:.1%} of {card.terms.images} images withstand every attack")
+    for flag in card.flags:
+        click.echo(f"CHECK FAILED  {flag}")
+    for path in card.write(network.with_suffix("")):
+        click.echo(path)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@_terms
+@_say_clearly
+def scoreboard(folder: Path, dataset: str, images: str, epsilon: str, quick: bool) -> None:
+    """Rank the networks of a class: all .keras files in FOLDER, on FOLDER/scoreboard.html.
+
+    Each is attacked again, on test images, whatever the card beside it says.
+    """
+    values = _validated_terms(dataset, images, epsilon)
+    from lib.cards import board
+    from lib.cards.card import Terms
+
+    terms = Terms(**values, part="test", quick=quick)
+    page = board.write(folder, board.judged(folder, terms, click.echo), terms)
+    click.echo(f"open {page.absolute().as_uri()}")
+
+
 def _parsed(given: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, text in given:
