@@ -11,12 +11,13 @@ PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet
 contents = $(shell cat $(1) | cksum | tr ' ' '-')
 INSTALLED := .venv/installed-$(call contents,requirements.txt pyproject.toml)
 INSTALLED_TESTS := .venv/installed-tests-$(call contents,requirements.txt pyproject.toml tests/requirements.txt)
+INSTALLED_LAB := .venv/installed-lab-$(call contents,requirements.txt pyproject.toml book/requirements.txt)
 
 # Output appears as it is made, in a log file too.
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test bench lock clean distclean
+.PHONY: help book lab test bench lock clean distclean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile | expand -t 20
@@ -27,6 +28,9 @@ help: ## list the commands
 
 book: $(INSTALLED) ## run the chapters, render the site to _build/html
 	$(BIN)/python -m lib build --preset $(PRESET) $(CHAPTERS)
+
+lab: $(INSTALLED_LAB) ## open copies of the chapters in JupyterLab, in _build/lab
+	$(BIN)/python -m lib lab
 
 test: $(INSTALLED_TESTS) ## check everything: lint, types, sources, units, every chapter, the site
 	$(BIN)/ruff check .
@@ -43,6 +47,9 @@ lock: ## pin the direct dependencies of pyproject.toml, and theirs (needs uv)
 	uv pip compile pyproject.toml --extra dev --constraint requirements.txt \
 		--universal --python-version 3.11 --no-header --quiet \
 		--output-file tests/requirements.txt
+	uv pip compile pyproject.toml --extra lab --constraint requirements.txt \
+		--universal --python-version 3.11 --no-header --quiet \
+		--output-file book/requirements.txt
 	printf '# The package itself: lib.\n-e .\n' >> requirements.txt
 
 clean: ## remove what is built; keep .venv and cached results
@@ -59,6 +66,10 @@ $(INSTALLED): | .venv/bin/python
 	$(PIP) -r .venv/pinned.txt
 	$(PIP) --no-build-isolation --no-deps -e .
 	rm -f .venv/installed-*
+	touch $@
+
+$(INSTALLED_LAB): | $(INSTALLED)
+	$(PIP) -r book/requirements.txt
 	touch $@
 
 $(INSTALLED_TESTS): | $(INSTALLED)

@@ -79,7 +79,8 @@ def test_what_is_added_is_listed_where_it_may_be_given(checkout: Path) -> None:
 
 def test_what_is_added_runs_in_a_chapter_and_stands_in_its_table(checkout: Path) -> None:
     lib(checkout, "run", "11_example", "--preset", "classroom", "-p", "dataset", "halves")
-    executed = nbformat.read(checkout / "_build" / "run" / "11_example.ipynb", as_version=4)
+    copy = checkout / "_build" / "run" / "11_example-dataset-halves.ipynb"
+    executed = nbformat.read(copy, as_version=4)
     shown = [
         output["data"].get("text/html", "")
         for cell in executed.cells

@@ -72,16 +72,37 @@ def trusted_folder() -> Path:
     return path
 
 
+def place(kind: str, name: str) -> Path:
+    """Return where a file of a kind lies in the cache, in a folder that is there."""
+    path = trusted_folder() / kind / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def lock(name: str) -> FileLock:
     """Return a lock that one process at a time holds, and that ends with its process."""
-    path = trusted_folder() / "locks" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(path)
+    return FileLock(place("locks", name))
+
+
+_listeners: list[Callable[[str], object]] = []
 
 
 def _report(line: str) -> None:
-    # The site drops what goes to stderr; a terminal and the builder's log show it.
-    print(line, file=sys.stderr, flush=True)
+    if _listeners:
+        _listeners[-1](line)
+    else:
+        # The site drops what goes to stderr; a terminal and the builder's log show it.
+        print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def heard_by(listener: Callable[[str], object]) -> Iterator[None]:
+    """Give the lines that are reported to a listener instead of standard error."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.pop()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The command line: ``python -m lib build``, ``run``, ``list`` and ``bench``."""
+"""The command line: ``python -m lib``, whose commands ``--help`` lists."""
 
 import errno
 import os
@@ -14,7 +14,8 @@ import yaml
 
 from lib.compute import parameters, provenance
 from lib.compute.parameters import RefusedError
-from lib.site import reading, render
+from lib.site import compare as comparison
+from lib.site import copies, reading, render
 from lib.site.board import Board
 from lib.site.book import DEFAULT_PRESET, Book
 from lib.site.runner import ExecutionError, Run, execute_all
@@ -46,7 +47,7 @@ def _say_clearly(command: Callable[P, None]) -> Callable[P, None]:
             click.echo(f"Error: {what}{_way_out(error)}", err=True)
             sys.exit(1)
         except KeyboardInterrupt:
-            click.echo("\nInterrupted; chapters that had finished are kept.", err=True)
+            click.echo("\nInterrupted; what had finished is kept.", err=True)
             sys.exit(INTERRUPTED)
 
     return guarded
@@ -153,14 +154,57 @@ def build(
 @click.pass_obj
 @_say_clearly
 def run(book: Book, chapter: str, preset: str, given: tuple[tuple[str, str], ...]) -> None:
-    """Run one CHAPTER into _build/run, without the site."""
+    """Run one CHAPTER into _build/run, without the site.
+
+    The copy is named by what is changed, as 02_attacks-steps-10: `python -m lib compare` lists
+    such runs, and puts two of them side by side.
+    """
     (chosen,) = book.chosen([chapter])
     values = settings([chosen], book.preset(preset), _parsed(given))[chosen.name]
     target = book.build / "run" / f"{chosen.name}.ipynb"
     alone = Run(book, chosen, values, target, book.build / "results" / "run", preset)
+    if changes := comparison.changes(alone):
+        target = target.with_stem(f"{chosen.name}{changes}")
+        alone = replace(alone, executed=target, results=book.build / "results" / f"run{changes}")
     with Board() as board, board.line(chosen.name) as on_cell:
         alone.execute(on_cell)
     click.echo(target)
+
+
+@main.command()
+@click.argument("runs", nargs=-1, metavar="[A [B]]")
+@click.pass_obj
+@_say_clearly
+def compare(book: Book, runs: tuple[str, ...]) -> None:
+    """Put the tables of run A and run B (default: site) side by side, where they differ.
+
+    Without A, list the runs: those of `python -m lib run`, `lab` for the copies that `make lab`
+    opens, and those of the builds by their presets; `site` is the default preset's.
+    """
+    if len(runs) > 2:
+        raise RefusedError("compare takes two runs at most")
+    if not runs:
+        for name, chapters in comparison.known(book).items():
+            click.echo(f"{name}  ({', '.join(chapters)})")
+        return
+    first, second = (*runs, comparison.SITE)[:2]
+    for text in comparison.report(book, (first, second)):
+        click.echo(text)
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+@_say_clearly
+def lab(book: Book, options: tuple[str, ...]) -> None:
+    """Open copies of the chapters in JupyterLab, in _build/lab; OPTIONS are JupyterLab's.
+
+    The sources stay as they are. A copy that you changed is never replaced. `python -m lib compare
+    lab` says what came out otherwise than on the site, once you have saved it.
+    """
+    for line in copies.update(book):
+        click.echo(line)
+    sys.exit(copies.open_jupyter(book, options))
 
 
 @main.command("list")
@@ -210,6 +254,84 @@ def bench(sections: tuple[str, ...], rounds: int | None, quick: bool, output: Pa
     if target is not None:
         benchmark.write(measured | {"quick": quick}, target)
         click.echo(f"\nwritten to {target}")
+
+
+def _terms(command: Callable[P, None]) -> Callable[P, None]:
+    """Give a command the options that say how networks are attacked."""
+    for option in (
+        click.option("--quick", is_flag=True, help="Small budgets: a first look, no result."),
+        click.option(
+            "--epsilon",
+            default="0.3",
+            show_default=True,
+            help="L-infinity radius, as 8/255.",
+        ),
+        click.option(
+            "--images", default="100", show_default=True, help="How many images are attacked."
+        ),
+        click.option(
+            "--dataset",
+            default="mnist-5k",
+            show_default=True,
+            help=f"Whose images: {parameters.in_words(parameters.Dataset)}.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _validated_terms(dataset: str, images: str, epsilon: str) -> dict[str, Any]:
+    """Check what can be checked before TensorFlow is imported, which takes seconds."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    types = {"images": parameters.Count, "epsilon": parameters.Epsilon}
+    values = _parsed((("images", images), ("epsilon", epsilon)))
+    return {
+        "dataset": parameters.validated("dataset", parameters.Dataset, dataset),
+        **{name: parameters.validated(name, types[name], value) for name, value in values.items()},
+    }
+
+
+@main.command()
+@click.argument("network", type=click.Path(path_type=Path))
+@_terms
+@_say_clearly
+def attack(network: Path, dataset: str, images: str, epsilon: str, quick: bool) -> None:
+    """Attack a NETWORK of your own, a .keras file, with the ladder of chapter 7.
+
+    It must map images of 28 x 28 pixels, 0 to 1, to ten logits or probabilities. What it
+    withstands, and whether the attacks can be trusted, is written beside it: to NAME.card.md and
+    NAME.card.json. The images are the validation images, which you may know; a scoreboard takes
+    the test images. Stop it at any time: what has finished is kept.
+    """
+    values = _validated_terms(dataset, images, epsilon)
+    from lib.cards import card as cards  # TensorFlow takes seconds to import
+
+    card = cards.evaluate(network, cards.Terms(**values, quick=quick), click.echo)
+    for note in card.notes:
+        click.echo(note)
+    click.echo(f"{card.worst_case:.1%} of {card.terms.images} images withstand every attack")
+    for flag in card.flags:
+        click.echo(f"CHECK FAILED  {flag}")
+    for path in card.write(network.with_suffix("")):
+        click.echo(path)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@_terms
+@_say_clearly
+def scoreboard(folder: Path, dataset: str, images: str, epsilon: str, quick: bool) -> None:
+    """Rank the networks of a class: all .keras files in FOLDER, on FOLDER/scoreboard.html.
+
+    Each is attacked again, on test images, whatever the card beside it says.
+    """
+    values = _validated_terms(dataset, images, epsilon)
+    from lib.cards import board
+    from lib.cards.card import Terms
+
+    terms = Terms(**values, part="test", quick=quick)
+    page = board.write(folder, board.judged(folder, terms, click.echo), terms)
+    click.echo(f"open {page.absolute().as_uri()}")
 
 
 def _parsed(given: tuple[tuple[str, str], ...]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from lib.compute.parameters import Count, Epsilon, Rung, Seed
 from lib.stages import attacks, data, models, registry
 from lib.stages.attacks import Attack
 from lib.stages.data import Examples, Images
-from lib.stages.defences import Defence, model_of, victim_of
+from lib.stages.defences import Defence, model_of, part_of, victim_of
 
 Verdict = NDArray[np.bool_]
 """One truth value an image: whether it is read correctly."""
@@ -167,9 +167,10 @@ def budget_in_words(evaluation: Evaluation) -> str:
 
 
 def clean_examples(evaluation: Evaluation) -> Examples:
-    """Return the clean test images that an evaluation is about."""
-    test = data.load(victim_of(evaluation.defence).dataset).test
-    return test if evaluation.count is None else test.first(evaluation.count)
+    """Return the clean images that an evaluation is about: of the test, if nothing else is said."""
+    images = data.load(victim_of(evaluation.defence).dataset)
+    part: Examples = getattr(images, part_of(evaluation.defence))
+    return part if evaluation.count is None else part.first(evaluation.count)
 
 
 def read_correctly(model: Any, images: Images, clean: Examples, epsilon: Epsilon) -> Verdict:

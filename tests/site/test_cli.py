@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lib.compute.parameters import RefusedError
-from lib.site.book import Book
+from lib.site.book import DEFAULT_PRESET, Book
 from lib.site.cli import main
 from lib.site.schema import Parameter, settings
 
@@ -142,3 +142,12 @@ def test_presets_fit_the_chapters(preset: str) -> None:
     declared = {name for chapter in chapters for name in chapter.parameters}
     assert set(values) <= declared, "a preset names a parameter that no chapter declares"
     settings(chapters, values, {})
+
+
+def test_an_unchanged_notebook_gives_the_numbers_of_the_default_preset() -> None:
+    """Jupyter and Colab run a notebook with what stands in it, the site with this preset."""
+    usual = REAL_BOOK.preset(DEFAULT_PRESET)
+    for chapter in REAL_BOOK.chapters.values():
+        for name, parameter in chapter.parameters.items():
+            default = parameter.validated(parameter.default)
+            assert parameter.validated(usual.get(name, default)) == default, (chapter.name, name)

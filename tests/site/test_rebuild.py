@@ -71,7 +71,7 @@ class Rebuilt:
         arguments = ("run", "01_tiny", *arguments)
         result = CliRunner().invoke(main, arguments, obj=self.book, catch_exceptions=False)
         assert result.exit_code == 0, result.output
-        return units(self.book.build / "run" / "01_tiny.ipynb")
+        return units(Path(result.stdout.splitlines()[-1]))
 
 
 @pytest.fixture(scope="module")

@@ -101,7 +101,8 @@ class TestBuild:
         given = ("-p", "epsilon", "0.4", "-p", "model", "base", "-p", "seeds", "[0, 1]")
         for arguments, expected in (((), {}), (given, {"epsilon": 0.4, "seeds": [0, 1]})):
             assert invoke(book, "run", "01_tiny", *arguments).exit_code == 0
-            assert json.loads(printed(book.build / "run" / "01_tiny.ipynb")) == expected
+            (copy_of_it,) = (book.build / "run").glob(f"01_tiny{'-*' if arguments else ''}.ipynb")
+            assert json.loads(printed(copy_of_it)) == expected
 
     def test_results_go_to_the_folder_of_the_preset(self, built: Book) -> None:
         numbers = built.build / "results" / "classroom" / "numbers.csv"
@@ -162,9 +163,11 @@ def test_run_executes_one_chapter_without_the_site(new_book: Callable[..., Book]
     book = new_book(*CELLS)
     result = invoke(book, "run", "01_tiny", "-p", "epsilon", "1e-3")
     assert result.exit_code == 0, result.output
-    target = book.build / "run" / "01_tiny.ipynb"
+    target = book.build / "run" / "01_tiny-epsilon-0.001.ipynb"
     assert result.stdout.splitlines()[-1] == str(target)
     assert " 0.001\n" in printed(target)
+    numbers = book.build / "results" / "run-epsilon-0.001" / "numbers.csv"
+    assert numbers.read_text() == "epsilon\n0.001\n"
     assert not (book.build / "html").exists()
 
 

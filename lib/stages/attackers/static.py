@@ -5,7 +5,7 @@ from typing import Any
 from lib.stages import attacks
 from lib.stages.attacks import Attack, StaticSet
 from lib.stages.data import Examples
-from lib.stages.defences import victim_of
+from lib.stages.defences import part_of, victim_of
 from lib.stages.threats import Attacker, Evaluation, Verdict, clean_examples, read_correctly
 from lib.stages.training import FineTuning
 
@@ -19,7 +19,7 @@ def static_set(evaluation: Evaluation) -> StaticSet:
     """
     defence = evaluation.defence
     method = defence.attack.method if isinstance(defence, FineTuning) else "pgd"
-    return StaticSet(victim_of(defence), Attack(method, evaluation.epsilon), "test")
+    return StaticSet(victim_of(defence), Attack(method, evaluation.epsilon), part_of(defence))
 
 
 def judged(model: Any, evaluation: Evaluation, examples: Examples, static: StaticSet) -> Verdict:

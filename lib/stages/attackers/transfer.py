@@ -6,7 +6,7 @@ from typing import Any
 from lib.stages.attackers import static
 from lib.stages.attacks import StaticSet
 from lib.stages.data import Examples
-from lib.stages.defences import victim_of
+from lib.stages.defences import part_of, victim_of
 from lib.stages.threats import Attacker, Evaluation, Verdict
 
 ORDER = 3
@@ -23,7 +23,8 @@ def surrogate_set(evaluation: Evaluation) -> StaticSet:
     """
     victim = victim_of(evaluation.defence)
     surrogate = replace(victim, seed=victim.seed + 1, max_epochs=EPOCHS)
-    return StaticSet(surrogate, evaluation.pgd, "test", evaluation.count)
+    part = part_of(evaluation.defence)
+    return StaticSet(surrogate, evaluation.pgd, part, evaluation.count)
 
 
 def withstood(model: Any, evaluation: Evaluation, examples: Examples) -> Verdict:
