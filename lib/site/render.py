@@ -227,7 +227,7 @@ def _digest(stage: Path) -> str:
         text.update(path.read_bytes())
     for name in RENDERING_PACKAGES:
         text.update(f"{name} {metadata.version(name)}\n".encode())
-    text.update(provenance.code_digest("site.render", "site.theme").encode())
+    text.update(provenance.code_digest("site.render", "site.theme", "site.lesson").encode())
     return text.hexdigest()
 
 
