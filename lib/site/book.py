@@ -139,15 +139,25 @@ class Book:
                 found[notebook.stem] = Chapter(notebook)
             elif not (self.root / f"{page}.md").is_file():
                 raise RefusedError(f"{path}: it names {page}, but there is no such .ipynb or .md")
-        for page in named:
-            file = found[Path(page).name].path if Path(page).name in found else f"{page}.md"
-            text = (self.root / file).read_text("utf-8", errors="replace")
-            for gone in sorted(_referred_to(text) - {Path(page).name for page in named}):
+        return found
+
+    def refuse_lost_references(self) -> None:
+        """Refuse a table of contents without a page to which one of its pages refers.
+
+        Raises
+        ------
+        RefusedError
+            Names both, and the way out: the renderer would warn once for every reference.
+        """
+        path = self.root / "_toc.yml"
+        named = {Path(page).name: page for page in pages(_mapping(path))}
+        for name, page in named.items():
+            source = self.chapters[name].path if name in self.chapters else self.root / f"{page}.md"
+            for gone in sorted(_referred_to(_text(source)) - set(named)):
                 raise RefusedError(
                     f"{path}: it does not name {gone}, to which {page} refers: put it back, or "
                     "take out what refers to it"
                 )
-        return found
 
     def chosen(self, names: Iterable[str]) -> list[Chapter]:
         """Return the named chapters in the book's order; all of them if there are no names."""

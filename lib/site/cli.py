@@ -121,6 +121,8 @@ def build(
     """
     values = book.preset(preset)
     chosen = book.chosen(chapters)
+    if not chapters:
+        book.refuse_lost_references()
     others = [chapter for chapter in book.chapters.values() if chapter not in chosen]
     injected = settings(chosen, values, _parsed(given)) | settings(others, values, {})
     executed = book.build / "executed" / preset
