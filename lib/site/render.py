@@ -85,7 +85,8 @@ def render(book: Book, runs: Iterable[Run]) -> tuple[Path, bool]:
             return first_page, False
         strict = {run.chapter.name for run in runs} == set(book.chapters)
         rendered = _sphinx(stage, workplace, strict=strict)
-        _slides(stage / "book", rendered)
+        if (stage / "book" / "slides").is_dir():
+            _slides(stage / "book", rendered)
         if (stage / FOR_THE_SITE).is_dir():
             shutil.copytree(stage / FOR_THE_SITE, rendered, dirs_exist_ok=True)
         stamp.unlink(missing_ok=True)
