@@ -39,10 +39,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of what is needed, with what the guide adds."""
     copy: Path = tmp_path_factory.mktemp("checkout")
     for name in ("lib", "book"):
-        ignored = shutil.ignore_patterns("__pycache__", "*.ipynb", "models")
+        ignored = shutil.ignore_patterns("__pycache__", "models")
         shutil.copytree(ROOT / name, copy / name, ignore=ignored)
-    shutil.copy(ROOT / "book" / "01_model.ipynb", copy / "book")
-    toc = "format: jb-book\nroot: book/intro\nchapters:\n  - file: book/01_model\n"
+    toc = (ROOT / "_toc.yml").read_text(encoding="utf-8")
     shutil.copy(ROOT / "pyproject.toml", copy)
     for name, text in guide().items():
         if name == "_toc.yml":
