@@ -184,6 +184,7 @@ class Run:
                     self.unfinished,
                     parameters=dict(self.values),
                     kernel_name="python3",
+                    language="python",  # an editor need not have written it down
                     progress_bar=False,
                     kernel_manager_class=kernel_manager,
                     on_cell_start=started,
