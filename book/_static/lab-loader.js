@@ -23,7 +23,9 @@ var labData = { networks: {} };
         await load(`${folder}engine.js`);
         await load(`${folder}lab.js`);
       }
+      const focused = document.activeElement === button;
       await Lab.mount(scene);
+      if (focused) scene.querySelector("select, input")?.focus();
     } catch {
       button.replaceWith("The lab is not on this site: build the chapter “The lab” first.");
     }
@@ -33,6 +35,7 @@ var labData = { networks: {} };
     if (button) start(button.closest(".lab"));
   });
   document.addEventListener("DOMContentLoaded", () => {
+    for (const button of document.querySelectorAll(".lab-start")) button.hidden = false;
     const named = new URLSearchParams(location.hash.slice(1)).get("scene");
     const scene = named && document.getElementById(named);
     if (scene && scene.matches(".lab")) start(scene).then(() => scene.scrollIntoView());

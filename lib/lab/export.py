@@ -97,6 +97,7 @@ def write(
     *,
     dominant: Sequence[Sequence[int]] = (),
     words: Mapping[str, str] | None = None,
+    classes: Sequence[str] = (),
 ) -> list[Path]:
     """Write what the lab loads.
 
@@ -112,6 +113,8 @@ def write(
         Filters to mark, for each convolution.
     words
         What a network is called on the page, by name; the name itself if not given.
+    classes
+        What the classes are called; by their numbers if not given.
 
     Returns
     -------
@@ -125,6 +128,7 @@ def write(
         "labels": [int(label) for label in labels],
         "networks": {name: (words or {}).get(name, name) for name in networks},
         "dominant": [list(map(int, layer)) for layer in dominant],
+        **({"classes": list(classes)} if classes else {}),
     }
     written = [folder / "scene.js"]
     written[0].write_text(f"labData.scene = {json.dumps(scene)};\n", encoding="utf-8")

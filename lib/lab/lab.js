@@ -1,7 +1,8 @@
 /* The lab: choose or draw an image, attack a network, see what two networks read in the result and
-   what their filters do. A scene is a <div class="lab" data-scene="image=3&attack=fgsm">; its state
-   stands in the address, so that a link shows the same scene. The arithmetic is in engine.js, in a
-   worker, so that the page never waits for it. */
+   what their filters do. A scene is a <div class="lab" data-scene="image=3&attack=fgsm"
+   data-parts="epsilon attack">: where it begins, and what of it can be changed; its state stands in
+   the address, so that a link shows the same scene. The arithmetic is in engine.js, in a worker, so
+   that the page never waits for it. */
 "use strict";
 
 var Lab = (function () {
@@ -9,6 +10,7 @@ var Lab = (function () {
     image: "0", against: "", attack: "fgsm", epsilon: "0.1", target: "-1", left: "", right: "",
     steps: "40", drawn: "",
   };
+  const ALL_PARTS = "image draw against attack target epsilon readers filters";
   const SIDE = 28, PIXELS = SIDE * SIDE;
 
   /* --- Computing beside the page ------------------------------------------------------- */
@@ -104,6 +106,21 @@ var Lab = (function () {
     context.putImageData(picture, 0, 0);
   }
 
+  /* A drawing moved so that its centre of mass is the image's, as it is in MNIST. */
+  function centred(image) {
+    let mass = 0, across = 0, down = 0;
+    image.forEach((value, at) => {
+      mass += value;
+      across += value * (at % SIDE);
+      down += value * Math.floor(at / SIDE);
+    });
+    const [right, below] = [across, down].map((sum) => Math.round((SIDE - 1) / 2 - sum / (mass || 1)));
+    return image.map((_, at) => {
+      const column = (at % SIDE) - right, row = Math.floor(at / SIDE) - below;
+      return Math.min(column, row) < 0 || Math.max(column, row) >= SIDE ? 0 : image[row * SIDE + column];
+    });
+  }
+
   function picture(label) {
     const canvas = element("canvas", { width: SIDE, height: SIDE, role: "img", "aria-label": label });
     return { canvas, node: element("figure", {}, canvas, element("figcaption", {}, label)) };
@@ -122,7 +139,7 @@ var Lab = (function () {
     const usual = { ...state };
     if (address.get("scene") === id)
       for (const [name, value] of address) if (name in state) state[name] = value;
-    const parts = new Set((root.dataset.parts || "image attack readers filters").split(" "));
+    const parts = new Set((root.dataset.parts || ALL_PARTS).split(" "));
     let attacked = null, run = 0;
 
     const className = (label) => (classes ? classes[label] : String(label));
@@ -175,8 +192,9 @@ var Lab = (function () {
       return [event.clientX - box.left, event.clientY - box.top].map((value) =>
         Math.floor((SIDE * value) / box.width));
     };
-    const useDrawing = () =>
-      set({ drawn: btoa(String.fromCharCode(...strokes.map((value) => Math.round(255 * value)))) });
+    const useDrawing = () => set({
+      drawn: btoa(String.fromCharCode(...centred(strokes).map((value) => Math.round(255 * value)))),
+    });
     let drawing = false;
     pad.addEventListener("pointerdown", (event) => {
       drawing = true;
@@ -209,13 +227,17 @@ var Lab = (function () {
     });
     const options = names.map((name) => [name, networks[name]]);
     const digits = labels.filter((value, at) => labels.indexOf(value) === at).sort((a, b) => a - b);
-    const controls = element("div", { class: "lab-controls" },
-      choice("Crafted against", options, state.against, (value) => set({ against: value })),
-      choice("Attack", [["none", "none"], ["fgsm", "FGSM, one step"], ["pgd", "PGD, 40 steps"]],
+    const controls = Object.entries({
+      against: () => choice("Crafted against", options, state.against,
+        (value) => set({ against: value })),
+      attack: () => choice("Attack",
+        [["none", "none"], ["fgsm", "FGSM, one step"], ["pgd", `PGD, ${state.steps} steps`]],
         state.attack, (value) => set({ attack: value })),
-      choice("Towards", [["-1", "anything else"], ...digits.map((d) => [String(d), className(d)])],
+      target: () => choice("Towards",
+        [["-1", "anything else"], ...digits.map((digit) => [String(digit), className(digit)])],
         state.target, (value) => set({ target: value })),
-      element("label", {}, element("span", {}, "Epsilon ", radius), slider));
+      epsilon: () => element("label", {}, element("span", {}, "Epsilon ", radius), slider),
+    }).filter(([part]) => parts.has(part)).map(([, make]) => make());
 
     /* What it shows. */
     const [original, change, result] = ["image", "what the attack adds", "what the networks see"]
@@ -229,11 +251,14 @@ var Lab = (function () {
     const film = element("div", { class: "lab-film" }, play, timeline);
     let frames = [];
 
-    const readers = ["left", "right"].map((side) => {
+    const sides = parts.has("readers") || state.left !== state.right ? ["left", "right"] : ["left"];
+    const readers = sides.map((side) => {
       const bars = element("div", { class: "lab-bars" });
       const verdict = element("p", { class: "lab-verdict", "aria-live": "polite" });
       const node = element("div", { class: "lab-reader" },
-        choice("Read by", options, state[side], (value) => set({ [side]: value })), verdict, bars);
+        parts.has("readers")
+          ? choice("Read by", options, state[side], (value) => set({ [side]: value }))
+          : element("span", {}, networks[state[side]]), verdict, bars);
       return { side, bars, verdict, node };
     });
     const filters = element("div", { class: "lab-filters" });
@@ -251,10 +276,14 @@ var Lab = (function () {
           element("small", {}, percent(share)))));
     }
 
-    function drawFilters(before, after) {
+    function drawFilters(name, before, after) {
       filters.replaceChildren(...after.map((layer, number) => {
         const most = Math.max(...layer, ...before[number], 1e-9);
         const marked = new Set(dominant[number] || []);
+        const moved = layer.map((value, index) => Math.abs(value - before[number][index]));
+        const first = [...moved.keys()].filter((index) => moved[index])
+          .sort((one, other) => moved[other] - moved[one]).slice(0, marked.size || 4);
+        const which = first.map((index) => `${index}${marked.has(index) ? " (dominant)" : ""}`);
         const bars = layer.map((value, index) => element("i", {
           class: marked.has(index) ? "dominant" : "",
           style: `--share:${value / most};--before:${before[number][index] / most}`,
@@ -262,8 +291,9 @@ var Lab = (function () {
             `${value.toFixed(3)} after${marked.has(index) ? "; dominant" : ""}`,
         }));
         return element("figure", {},
-          element("figcaption", {}, `Layer ${number + 1}: mean response of each of its ` +
-            `${layer.length} filters, before (line) and after (bar)`),
+          element("figcaption", {}, `Layer ${number + 1}, ${networks[name]}: mean response of each ` +
+            `of its ${layer.length} filters, before the attack (line) and after (bar), the dominant ` +
+            `ones in orange. Moved most: ${which.join(", ") || "none"}.`),
           element("div", { class: "lab-responses", role: "img", "aria-label":
             `Responses of ${layer.length} filters before and after the attack` }, ...bars));
       }));
@@ -282,8 +312,8 @@ var Lab = (function () {
           [clear, image].map((seen) => ask({ kind: "read", name, image: seen })));
         if (current !== run) return;
         drawBars(reader, before.probabilities, after.probabilities);
-        if (reader.side === "right" || state.left === state.right)
-          drawFilters(before.responses, after.responses);
+        if (parts.has("filters") && reader === readers.at(-1))
+          drawFilters(name, before.responses, after.responses);
       }
     }
 
@@ -301,7 +331,7 @@ var Lab = (function () {
       root.setAttribute("aria-busy", "true");
       status.textContent = "loading the networks …";
       try {
-        await Promise.all([state.against, state.left, state.right].map(network));
+        await Promise.all([state.against, ...sides.map((side) => state[side])].map(network));
       } catch (error) {
         status.textContent = error.message;
         root.removeAttribute("aria-busy");
@@ -346,14 +376,14 @@ var Lab = (function () {
     }
 
     root.replaceChildren(
-      ...(parts.has("image") ? [strip, element("div", { class: "lab-draw" },
+      ...(parts.has("image") ? [strip] : []),
+      ...(parts.has("draw") ? [element("div", { class: "lab-draw" },
         element("span", {}, "or draw one:"), pad, wipe)] : []),
-      ...(parts.has("attack") ? [controls] : []),
+      element("div", { class: "lab-controls" }, ...controls),
       status,
       element("div", { class: "lab-pictures" }, original.node, change.node, result.node),
       film,
-      ...(parts.has("readers")
-        ? [element("div", { class: "lab-readers" }, ...readers.map(({ node }) => node))] : []),
+      element("div", { class: "lab-readers" }, ...readers.map(({ node }) => node)),
       ...(parts.has("filters") ? [filters] : []));
     showPad();
     if (state.drawn) { strokes = bytes(state.drawn); showPad(); }

@@ -42,6 +42,12 @@ FULL_SCALE = "paper"
 FOR_THE_SITE = "site"
 """A folder beside the results of a run: what chapters put there is copied into the site."""
 
+FOLDED = {
+    "parameters": "Parameters and their defaults",
+    "injected-parameters": "Parameters of this run",
+}
+"""Cells that are folded on the page by their tags, so that a chapter begins with its question."""
+
 RENDERING_PACKAGES = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme")
 
 
@@ -121,6 +127,9 @@ def _stage(book: Book, runs: list[Run], stage: Path) -> None:
     for run, notebook in notebooks.items():
         _save_figures(notebook, stage / "book" / FIGURES)
         shown = _for_readers(notebook, book.root)
+        for cell in shown.cells:
+            if cell.cell_type == "markdown":
+                cell.source = _without_glue(cell.source, absent)
         reading.stated(shown, seconds[run])
         nbformat.write(shown, stage / "book" / f"{run.chapter.name}.ipynb")
 
@@ -146,7 +155,7 @@ def _without_glue(text: str, absent: set[str]) -> str:
             return glue[0]
         return f"Not built yet: `python -m lib build {glue[1]}` shows it here."
 
-    text = re.sub(r"```\{glue\} \w+\n:doc: (\w+)\.ipynb\n```", replaced, text)
+    text = re.sub(r"```\{glue\} [\w-]+\n:doc: (\w+)\.ipynb\n```", replaced, text)
     return re.sub(
         r"\{glue:text\}`(\w+)\.ipynb::[^`]+`",
         lambda glue: "(not built yet)" if glue[1] in absent else glue[0],
@@ -155,15 +164,16 @@ def _without_glue(text: str, absent: set[str]) -> str:
 
 
 def _for_readers(notebook: nbformat.NotebookNode, root: Path) -> nbformat.NotebookNode:
-    """Fold the injected parameters, place computed alt texts, drop paths of this machine."""
+    """Fold the parameters, place computed alt texts, drop paths of this machine."""
     own = [f"{folder}{os.sep}" for folder in (sys.prefix, root, Path.home())]
     for bookkeeping in ("papermill", "run"):
         notebook.metadata.pop(bookkeeping, None)
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.metadata.tags.append("hide-input")
-            cell.metadata.setdefault("mystnb", {})["code_prompt_show"] = "Parameters of this run"
+        for tag, prompt in FOLDED.items():
+            if tag in cell.metadata.get("tags", []):
+                cell.metadata.tags.append("hide-input")
+                cell.metadata.setdefault("mystnb", {})["code_prompt_show"] = prompt
         for output in cell.get("outputs", []):
             for details in output.get("metadata", {}).values():
                 if isinstance(details, dict) and "alt" in details:

@@ -38,14 +38,20 @@ def _load_images_late(app: Sphinx) -> None:
     app.env.settings["image_loading"] = "lazy"  # those that are out of sight
 
 
-def _without_thebe(
+FORMULA = re.compile(r'class="[^"]*\bmath\b')
+
+
+def _without_idle_scripts(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object
 ) -> None:
-    """Drop the scripts of Thebe, which no page uses: they stand there twice, an error."""
+    """Drop Thebe, which no page uses, and MathJax, 1.2 MB, from pages without a formula."""
+    idle = ["thebe"] if FORMULA.search(context.get("body", "")) else ["thebe", "mathjax"]
     context["script_files"] = [
         script
         for script in context["script_files"]
-        if "thebe" not in f"{script.filename} {script.attributes.get('body')}".lower()
+        if not any(
+            name in f"{script.filename} {script.attributes.get('body')}".lower() for name in idle
+        )
     ]
 
 
@@ -72,7 +78,7 @@ def _say_what_is_there(
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the extension."""
     app.config.mathjax_path = "mathjax/tex-chtml.js"
-    app.connect("html-page-context", _without_thebe)
+    app.connect("html-page-context", _without_idle_scripts)
     app.connect("html-page-context", _say_what_is_there)
     app.connect("build-finished", _copy_mathjax)
     app.connect("build-finished", _drop_second_icons)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from playwright.sync_api import Page
 
 from lib.evidence import records
-from lib.lab import export
+from lib.lab import export, scenes
 from lib.stages import attacks, data
 from lib.stages.attacks import Attack
 
@@ -169,6 +169,7 @@ class TestExport:
         content = json.loads(scene.read_text().removeprefix("labData.scene = ").rstrip(";\n"))
         assert content["labels"] == [3, 4]
         assert content["dominant"] == [[1], [2]]
+        assert "classes" not in content
         assert script.name == "network-one.js"
 
 
@@ -207,3 +208,33 @@ class TestScene:
         scene.wait_for_selector("#lab:not([aria-busy])")
         assert scene.locator("#lab input[type=radio]:checked").get_attribute("value") == "4"
         assert scene.locator("#lab select").nth(1).input_value() == "none"
+
+    def test_a_drawing_in_a_corner_is_moved_to_the_middle(self, scene):
+        scene.locator("#lab .lab-draw button").click()
+        self.until_ready(scene)
+        box = scene.locator("#lab .lab-pad").bounding_box()
+        scene.mouse.move(box["x"] + 12, box["y"] + 12)
+        scene.mouse.down()
+        scene.mouse.move(box["x"] + 20, box["y"] + 20)
+        scene.mouse.up()
+        scene.wait_for_function("location.hash.includes('drawn=')")
+        drawn = scene.evaluate("new URLSearchParams(location.hash.slice(1)).get('drawn')")
+        pixels = np.frombuffer(base64.b64decode(drawn), "u1").reshape(28, 28).astype(float)
+        for axis in (0, 1):
+            middle = (pixels.sum(axis=1 - axis) @ np.arange(28)) / pixels.sum()
+            assert middle == pytest.approx(13.5, abs=1)
+
+    def test_a_waiting_scene_starts_where_its_picture_was_taken(self, page):
+        said = [scenes.Reading("undefended", "3", 1.0, True)]
+        state = {"image": 3, "attack": "none", "left": "undefended", "right": "undefended"}
+        image = IMAGES.images[3]
+        html = scenes.scene("small", state, image, image, said, parts="epsilon")
+        page.evaluate("html => document.body.insertAdjacentHTML('beforeend', html)", html)
+        small = page.locator("#small")
+        assert small.locator("img").count() == 3
+        assert "undefended reads 3 (100%), right" in small.inner_text()
+        page.evaluate("Lab.mount(document.getElementById('small'))")
+        page.wait_for_selector("#small[data-ready]")
+        assert small.locator("select, input[type=radio]").count() == 0
+        assert small.locator("input[type=range]").count() == 2  # epsilon, and the hidden film's
+        assert small.locator(".lab-reader").count() == 1
