@@ -71,7 +71,7 @@ def test_the_guide_adds_one_of_each_kind() -> None:
 def test_what_is_added_is_listed_where_it_may_be_given(checkout: Path) -> None:
     listed = lib(checkout, "list")
     assert "one of mnist-tiny, mnist-5k, mnist, fashion-5k, fashion-mnist, halves" in listed
-    assert "one of shallow, base, dense, smooth" in listed
+    assert "one of shallow, base, dense, residual, smooth" in listed
     assert "one of clean, noise, grey, static" in listed
     assert "An example" in listed
     assert listed.count("fashion-mnist, halves") >= 2  # in the chapters that were there before, too
