@@ -11,7 +11,7 @@ from lib.stages.attacks import Attack
 from lib.stages.radius import Trial
 
 VICTIM = models.Training("mnist-tiny", "shallow", batch_size=32)
-TRIAL = Trial(VICTIM, 0.05, count=60, epochs=6, crafting_steps=1)
+TRIAL = Trial(VICTIM, 0.05, count=60, epochs=15, crafting_steps=1)
 
 
 @pytest.fixture(autouse=True, scope="module")

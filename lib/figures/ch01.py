@@ -1,5 +1,7 @@
 """Figures of the chapter on the model: its training, its mistakes and its filters."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -83,8 +85,10 @@ def mistakes(
     """
     between = " " if tuple(names) == style.DIGITS else "\n"  # words take more room
     titles = [
-        f"{names[row.true]} \N{RIGHTWARDS ARROW}{between}{names[row.read]}\n{row.confidence:.0%}"
-        for row in readings.itertuples()
+        f"{names[true]} \N{RIGHTWARDS ARROW}{between}{names[read]}\n{confidence:.0%}"
+        for true, read, confidence in zip(
+            readings["true"], readings["read"], readings["confidence"], strict=True
+        )
     ]
     return style.image_grid(images, columns=6, titles=titles)
 
