@@ -22,7 +22,7 @@ export PYTHONUNBUFFERED := 1
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile | expand -t 20
 	@echo
-	@echo '  PRESET=smoke|classroom|paper   how much to compute (default: $(PRESET))'
+	@echo '  PRESET=smoke|classroom|paper|fashion   how much to compute (default: $(PRESET))'
 	@echo '  CHAPTERS="01_model 02_attacks" only these chapters (default: all)'
 	@echo '  PYTHON=python3.12              the interpreter that .venv is made with'
 

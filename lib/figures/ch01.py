@@ -1,5 +1,7 @@
 """Figures of the chapter on the model: its training, its mistakes and its filters."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -10,7 +12,9 @@ from numpy.typing import NDArray
 from lib.figures import style
 
 
-def digits(images: NDArray[np.floating], of_each: int) -> Figure:
+def classes(
+    images: NDArray[np.floating], of_each: int, names: Sequence[str] = style.DIGITS
+) -> Figure:
     """Draw test images in ten columns, a class each.
 
     Parameters
@@ -19,9 +23,13 @@ def digits(images: NDArray[np.floating], of_each: int) -> Figure:
         Shape ``(10 * of_each, 28, 28, 1)``, class by class.
     of_each
         Images of a class: the number of rows.
+    names
+        What the classes are called: words stand above the first row, numerals speak for themselves.
     """
     rows = images.reshape(10, of_each, 28, 28).swapaxes(0, 1)
-    return style.image_grid(rows.reshape(-1, 28, 28), columns=10)
+    titles = [*names, *[""] * (len(images) - len(names))]
+    words = () if tuple(names) == style.DIGITS else titles
+    return style.image_grid(rows.reshape(-1, 28, 28), columns=10, titles=words)
 
 
 def training(frame: pd.DataFrame) -> Figure:
@@ -47,12 +55,13 @@ def training(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def confusion(counts: pd.DataFrame) -> Figure:
-    """Draw how often each true digit (row) was read as each digit (column)."""
+def confusion(counts: pd.DataFrame, names: Sequence[str] = style.DIGITS) -> Figure:
+    """Draw how often each true class (row) was read as each class (column)."""
     axes = style.class_matrix(
         counts.to_numpy(),
-        rows="true digit",
-        columns="predicted digit",
+        rows="true class",
+        columns="predicted class",
+        names=names,
         colorbar="images confused",
         hide_diagonal=True,
     )
@@ -60,8 +69,10 @@ def confusion(counts: pd.DataFrame) -> Figure:
     return figure
 
 
-def mistakes(images: NDArray[np.floating], readings: pd.DataFrame) -> Figure:
-    """Draw misread images with the true digit, the digit read and the confidence.
+def mistakes(
+    images: NDArray[np.floating], readings: pd.DataFrame, names: Sequence[str] = style.DIGITS
+) -> Figure:
+    """Draw misread images with the true class, the class read and the confidence.
 
     Parameters
     ----------
@@ -69,10 +80,15 @@ def mistakes(images: NDArray[np.floating], readings: pd.DataFrame) -> Figure:
         Shape ``(n, 28, 28, 1)``.
     readings
         A row an image: ``true``, ``read`` and ``confidence``.
+    names
+        What the classes are called.
     """
+    between = " " if tuple(names) == style.DIGITS else "\n"  # words take more room
     titles = [
-        f"{row.true} \N{RIGHTWARDS ARROW} {row.read}\n{row.confidence:.0%}"
-        for row in readings.itertuples()
+        f"{names[true]} \N{RIGHTWARDS ARROW}{between}{names[read]}\n{confidence:.0%}"
+        for true, read, confidence in zip(
+            readings["true"], readings["read"], readings["confidence"], strict=True
+        )
     ]
     return style.image_grid(images, columns=6, titles=titles)
 

@@ -1,4 +1,4 @@
-"""Figures of the chapter on targeted attacks: source digits against target digits."""
+"""Figures of the chapter on targeted attacks: source classes against target classes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -40,6 +40,7 @@ def nine_targets(
     pushed: NDArray[np.floating],
     targets: Sequence[int],
     read: Sequence[int],
+    names: Sequence[str] = style.DIGITS,
 ) -> Figure:
     """Draw an image, then its copies, each with its target and what the network reads.
 
@@ -50,29 +51,35 @@ def nine_targets(
     pushed
         Shape ``(9, 28, 28, 1)``.
     targets, read
-        One digit a copy: aimed at, and read.
+        One class a copy: aimed at, and read.
+    names
+        What the classes are called.
     """
+    between = " " if tuple(names) == style.DIGITS else "\n"  # words take more room
     titles = [
-        f"to {target}: {'reached' if target == digit else f'reads {digit}'}"
-        for target, digit in zip(targets, read, strict=True)
+        f"to {names[target]}:{between}{'reached' if target == found else f'reads {names[found]}'}"
+        for target, found in zip(targets, read, strict=True)
     ]
     return style.image_grid(np.concatenate([image, pushed]), 5, ["unchanged", *titles])
 
 
-def rates(frame: pd.DataFrame) -> Figure:
+def rates(frame: pd.DataFrame, names: Sequence[str] = style.DIGITS) -> Figure:
     """Draw an attack's success rates, a matrix of source by target for each run.
 
     Parameters
     ----------
     frame
         Columns ``run``, ``source``, ``target`` and ``value``, a share, 0 to 1.
+    names
+        What the classes are called.
     """
     figure, panels = style.panels(frame, "run", height=5.2)
     for axes, run, _, rows in panels:
         style.class_matrix(
             100 * _matrix(rows),
-            rows="source: the digit shown",
-            columns="target: the digit aimed at",
+            rows="source: the class shown",
+            columns="target: the class aimed at",
+            names=names,
             colorbar="images that reach the target (%)",
             fmt=".0f",
             axes=axes,
@@ -82,8 +89,8 @@ def rates(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def ticks(frame: pd.DataFrame) -> Figure:
-    """Draw which targets one image of each digit reaches, a matrix for each attack and run.
+def ticks(frame: pd.DataFrame, names: Sequence[str] = style.DIGITS) -> Figure:
+    """Draw which targets one image of each class reaches, a matrix for each attack and run.
 
     Above each stands the number of its ticks. Where the paper is among the runs, frames mark
     the cells of the others that differ from it.
@@ -92,6 +99,8 @@ def ticks(frame: pd.DataFrame) -> Figure:
     ----------
     frame
         Columns ``attack``, ``run``, ``source``, ``target`` and ``value`` (1 if reached).
+    names
+        What the classes are called.
     """
     height = 6.8 / max(2, frame["run"].nunique())
     figure, panels = style.panels(frame, "attack", "run", height=height, sharey=True)
@@ -106,7 +115,9 @@ def ticks(frame: pd.DataFrame) -> Figure:
         for source, target in np.argwhere(differs):
             corner = (target - 0.42, source - 0.42)
             axes.add_patch(Rectangle(corner, 0.84, 0.84, fill=False, ec=_ORANGE, lw=1.6))
-        axes.set(xticks=range(10), yticks=range(10), xlabel="target")
+        axes.set(xlabel="target")
+        for axis in (axes.xaxis, axes.yaxis):
+            style.name_classes(axis, names)
         axes.set_title(f"{attack.upper()}, {run}: {reached.sum()}")
         axes.tick_params(length=0)
         sns.despine(ax=axes, left=True, bottom=True)
@@ -131,13 +142,13 @@ def gradients(frame: pd.DataFrame) -> Figure:
     axes.set(
         xscale="log",
         yscale="log",
-        xlabel="doubt: probability of all other digits together",
+        xlabel="doubt: probability of all other classes together",
         ylabel="mean |gradient| (loss per pixel unit)",
     )
     return figure
 
 
-def side_by_side(frame: pd.DataFrame) -> Figure:
+def side_by_side(frame: pd.DataFrame, names: Sequence[str] = style.DIGITS) -> Figure:
     """Draw success rates on logits above, the paper's ticks in the middle, on probabilities below.
 
     Parameters
@@ -145,6 +156,8 @@ def side_by_side(frame: pd.DataFrame) -> Figure:
     frame
         Columns ``attack``, ``loss_input`` (or ``paper``), ``run``, ``source``, ``target`` and
         ``value``, a share.
+    names
+        What the classes are called.
     """
     parts = dict([*frame.groupby(_ROW)])
     ordered = pd.concat(parts[row] for row in _ROWS if row in parts)
@@ -155,7 +168,9 @@ def side_by_side(frame: pd.DataFrame) -> Figure:
     shades = plt.get_cmap("Blues").with_extremes(bad="0.85")  # the diagonal
     for axes, (loss_input, run), attack, rows in panels:
         drawn = axes.imshow(100 * _matrix(rows), cmap=shades, vmin=0, vmax=100)
-        axes.set(xticks=range(0, 10, 2), yticks=range(0, 10, 2), xlabel="target")
+        axes.set(xlabel="target")
+        for axis in (axes.xaxis, axes.yaxis):
+            style.name_classes(axis, names, every=2, small=True)
         name = run if run == loss_input else f"{loss_input},\n{run}"
         axes.set_ylabel(f"{name}\nsource", fontsize=9)
         axes.label_outer()

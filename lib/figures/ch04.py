@@ -1,6 +1,6 @@
 """The figures of chapter 4: which filters an attack disturbs, where, and how often the same."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -56,7 +56,7 @@ def in_the_top(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def classes(frame: pd.DataFrame) -> Figure:
+def classes(frame: pd.DataFrame, names: Sequence[str] = style.DIGITS) -> Figure:
     """Draw how often each filter is in the top, class by class; a panel for each layer and run.
 
     Parameters
@@ -65,6 +65,8 @@ def classes(frame: pd.DataFrame) -> Figure:
         ``run``, ``layer``, ``class``, ``filter``, ``value`` (share of pairs), ``own`` (true if
         the class alone would choose the filter: a dot) and ``dominant`` (true if all classes
         together do: a triangle). Without rows the figure says that there is nothing.
+    names
+        What the classes are called.
     """
     if frame.empty:
         figure, axes = plt.subplots(figsize=(style.WIDTH, 0.6))
@@ -80,7 +82,8 @@ def classes(frame: pd.DataFrame) -> Figure:
         axes.plot(own["filter"], own["class"], "o", ms=3.5, **look)
         axes.plot(joint, [-1] * len(joint), "v", ms=6, color=_ORANGE, clip_on=False)
         last = len(matrix) - 1
-        axes.set(ylabel="class", yticks=range(0, last + 1, 3), ylim=(last + 0.5, -0.5))
+        axes.set(ylabel="class", ylim=(last + 0.5, -0.5))
+        style.name_classes(axes.yaxis, names[: last + 1], every=3, small=True)
         axes.set_title(f"convolution {layer}, {run}", pad=14)
     axes.set_xlabel("filter")
     bar = figure.colorbar(drawn, ax=figure.axes, location="bottom", shrink=0.6, aspect=30)

@@ -10,6 +10,7 @@ import pandas as pd
 import seaborn as sns
 from IPython import get_ipython
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
@@ -21,6 +22,9 @@ from lib.compute.parameters import Method
 
 WIDTH = 6.4
 """Inches: as wide as the text of a page, and still legible when a phone halves it."""
+
+DIGITS = tuple("0123456789")
+"""What classes are called where a data set says nothing else."""
 
 _PALETTE = sns.color_palette("colorblind")
 _MARKS = ("o", "s", "^", "D", "v", "P", "X")
@@ -215,10 +219,11 @@ def class_matrix(
     columns: str,
     colorbar: str,
     fmt: str = "d",
+    names: Sequence[str] = DIGITS,
     hide_diagonal: bool = False,
     axes: Axes | None = None,
 ) -> Axes:
-    """Draw a matrix of digits against digits, with a number in every cell.
+    """Draw a matrix of classes against classes, with a number in every cell.
 
     Parameters
     ----------
@@ -228,6 +233,8 @@ def class_matrix(
         What they are.
     fmt
         Format of the numbers.
+    names
+        What the classes are called.
     hide_diagonal
         Whether the diagonal has its numbers but no colour, so that it does not outshine the rest.
     axes
@@ -249,13 +256,41 @@ def class_matrix(
         cbar_kws={"label": colorbar},
         ax=axes,
     )
-    for digit in range(len(values)) if hide_diagonal else ():
-        number = format(values[digit, digit], fmt)
-        axes.text(digit + 0.5, digit + 0.5, number, ha="center", va="center", fontsize=9)
+    for label in range(len(values)) if hide_diagonal else ():
+        number = format(values[label, label], fmt)
+        axes.text(label + 0.5, label + 0.5, number, ha="center", va="center", fontsize=9)
     axes.set(xlabel=columns)
     axes.set_ylabel(rows, labelpad=8)
     axes.tick_params(length=0, rotation=0)
+    for axis in (axes.xaxis, axes.yaxis):
+        name_classes(axis, names, middle=0.5)
     return axes
+
+
+def name_classes(
+    axis: Axis, names: Sequence[str], *, every: int = 1, middle: float = 0.0, small: bool = False
+) -> None:
+    """Write what the classes are called along an axis.
+
+    Parameters
+    ----------
+    axis
+        Where class ``n`` is at ``n + middle``. Below a figure, words stand upright.
+    names
+        Of the ten classes.
+    every
+        Of single characters, only so many are written; of words, which nobody can count up, all.
+    middle
+        Where the middle of the first class is.
+    small
+        Whether there is little room for words.
+    """
+    look: dict[str, Any] = {}
+    if words := max(map(len, names)) > 1:
+        rotation = 90 if axis.axis_name == "x" else 0  # type: ignore[attr-defined]
+        look = {"rotation": rotation, "fontsize": 6 if small else 8}
+    places = range(0, len(names), 1 if words else every)
+    axis.set_ticks([place + middle for place in places], [names[place] for place in places], **look)
 
 
 def network_diagram(outputs: Sequence[tuple[str, tuple[int, ...]]]) -> Figure:

@@ -53,7 +53,8 @@ def model_of(defence: Defence) -> Any:
         case Masked():
             honest = models.trained(defence.victim)
             scaled = keras.layers.Rescaling(defence.scale)
-            return keras.Sequential([keras.Input(honest.input_shape[1:]), *honest.layers, scaled])
+            layers = honest.layers if isinstance(honest, keras.Sequential) else [honest]
+            return keras.Sequential([keras.Input(honest.input_shape[1:]), *layers, scaled])
         case Submitted():
             return submitted.network(defence.sha256).model
     return models.trained(defence)

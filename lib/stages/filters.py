@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -34,7 +34,7 @@ class Study:
     victim
         The undefended model.
     attack
-        Targeted, at all nine digits that an image does not show.
+        Targeted, at all nine classes that an image does not show.
     images_per_class
         The paper takes 100, so 900 pairs a class.
     part
@@ -80,10 +80,36 @@ def clean_examples(study: Study) -> data.Examples:
     return part.per_class(study.images_per_class)
 
 
+OF_ITS_OWN = (
+    keras.layers.BatchNormalization,
+    keras.layers.ReLU,
+    keras.layers.Activation,
+)
+"""Layers that go on with the maps of a convolution, each by itself."""
+
+
+def _maps(model: keras.Model) -> list[Any]:
+    """Return what each filter gives to others: behind its normalisation and activation, if any.
+
+    What two filters give before that cannot be compared: a normalisation undoes any scale.
+    """
+    readers: dict[str, list[str]] = {}
+    for name, sources in models.sources(model).items():
+        for source in sources:
+            readers.setdefault(source, []).append(name)
+
+    def last(name: str) -> str:
+        behind = readers.get(name, [])
+        alone = len(behind) == 1 and isinstance(model.get_layer(behind[0]), OF_ITS_OWN)
+        return last(behind[0]) if alone else name
+
+    return [model.get_layer(last(layer.name)).output for layer in models.conv_layers(model)]
+
+
 @lru_cache(maxsize=64)
 def _compiled(model: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], list[tf.Tensor]]:
     """Return the function from paired images to the changes, traced once for any number."""
-    outputs = keras.Model(model.inputs, [layer.output for layer in models.conv_layers(model)])
+    outputs = keras.Model(model.inputs, _maps(model))
     images = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)
 
     @tf.function(input_signature=[images, images])
@@ -113,8 +139,8 @@ def output_changes(model: keras.Model, clean: Images, adversarial: Images) -> Ch
     -------
     list of ndarray
         One array a layer, shape ``(pairs, filters)``: the absolute difference of the
-        output after the ReLU, averaged over positions. Only one batch of output maps is
-        in memory at a time.
+        output after normalisation and ReLU, averaged over positions. Only one batch of output
+        maps is in memory at a time.
     """
     change = _compiled(models.shared_model(model))
     layers = models.conv_layers(model)

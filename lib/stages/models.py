@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import keras
@@ -22,8 +23,12 @@ tf.get_logger().setLevel("ERROR")  # it warns that every network is compiled ane
 # From the start, not when something first trains: results must not depend on what is in the cache.
 tf.config.experimental.enable_op_determinism()
 
-ARCHITECTURES: tuple[Architecture, ...] = registered.names("networks")
-"""All networks, the paper's first."""
+ARCHITECTURES: tuple[Architecture, ...] = tuple(
+    name
+    for name in registered.names("networks")
+    if getattr(registry.entry("networks", name), "OF_THE_PAPER", False)
+)
+"""The paper's networks, over which its tables and the chapters' sweeps go."""
 
 PREDICTION_BATCH = 500
 
@@ -119,6 +124,35 @@ def untrained(training: Training) -> keras.Model:
 def conv_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """Return the convolution layers of a model, the first one first."""
     return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+
+
+IMAGES = ""
+"""What :func:`sources` calls the images."""
+
+
+def sources(model: keras.Model) -> dict[str, list[str]]:
+    """Return the layers whose outputs each layer of a model reads, by their names.
+
+    Parameters
+    ----------
+    model
+        A stack or a graph of layers from images to logits, each used once.
+
+    Returns
+    -------
+    dict
+        In an order in which the layers can be computed; the images are :data:`IMAGES`.
+    """
+    if isinstance(model, keras.Sequential):
+        names = [IMAGES, *(layer.name for layer in model.layers)]
+        return {name: [before] for before, name in pairwise(names)}
+    made_by = {id(layer.output): layer.name for layer in model.layers}
+    made_by[id(model.inputs[0])] = IMAGES
+    return {
+        layer.name: [made_by[id(maps)] for maps in keras.tree.flatten(layer.input)]
+        for layer in model.layers
+        if not isinstance(layer, keras.layers.InputLayer)
+    }
 
 
 def compile_for_training(model: keras.Model, learning_rate: float) -> None:

@@ -8,7 +8,7 @@ what the trainable filters need (:mod:`lib.fast.selective`).
 """
 
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -62,14 +62,35 @@ class ChannelOrder(keras.layers.Layer):
 CHANNELWISE: tuple[type[keras.layers.Layer], ...] = (
     keras.layers.MaxPooling2D,
     keras.layers.AveragePooling2D,
+    keras.layers.GlobalAveragePooling2D,
     keras.layers.Dropout,
     keras.layers.ReLU,
     keras.layers.Flatten,
+    keras.layers.Add,
 )
 """Layers that treat all channels alike, each by itself, so that their order may be any."""
 
-READERS: tuple[type[keras.layers.Layer], ...] = (keras.layers.Conv2D, keras.layers.Dense)
+READERS: tuple[type[keras.layers.Layer], ...] = (
+    keras.layers.Conv2D,
+    keras.layers.Dense,
+    keras.layers.BatchNormalization,
+)
 """Layers whose weights can follow another order of the channels that they read."""
+
+Order = list[int] | None
+"""Which channel of the original is at each place; None: each is at its own."""
+
+
+class _Place(NamedTuple):
+    """How a layer of the original stands in a split model.
+
+    ``reads`` and ``gives`` are the orders of the channels. What trains of a convolution, or of
+    its normalisation, is ``chosen``: such a layer is in two parts.
+    """
+
+    reads: Order = None
+    gives: Order = None
+    chosen: tuple[int, ...] | None = None
 
 
 def parallel(model: keras.Model, choice: FilterChoice) -> keras.Model:
@@ -77,21 +98,28 @@ def parallel(model: keras.Model, choice: FilterChoice) -> keras.Model:
 
     Their maps are stacked, the trainable ones first, and stay in that order: the weights of the
     next convolution, or of the dense layer behind a Flatten, follow. So nothing is copied
-    but to stack the maps. Before a layer that may mix channels, or that is not known here, the
-    maps are put back in order, with a warning.
+    but to stack the maps. Where maps of different orders are added, one of them is put in the
+    order of the other; before a layer that may mix channels, or that is not known here, all are put
+    in their old order, with a warning.
+
+    The normalisation right behind a convolution is split with it. That of the frozen filters is not
+    trainable, which in Keras means that it goes on with the mean and variance that it has. If it
+    took those of each batch, the filters would be frozen and their output would not: what the
+    network computes, in training and after, would follow the images.
 
     Parameters
     ----------
     model
-        A trained stack of layers, as of :func:`lib.stages.models.build`. It is not changed.
+        A trained network in which no layer is used twice, as of :func:`lib.stages.models.build`.
+        It is not changed.
     choice
         The trainable filters of each convolution; a layer may have none, or all.
 
     Returns
     -------
     keras.Model
-        Computes the same logits. All that is not a convolution stays trainable: Table 12 of
-        the paper counts only frozen filters as saved.
+        Computes the same logits. All that is neither a convolution nor its normalisation stays
+        trainable: Table 12 of the paper counts only frozen filters as saved.
     """
     return _split(model, choice, absorb=True)
 
@@ -104,48 +132,83 @@ def gathered(model: keras.Model, choice: FilterChoice) -> keras.Model:
     return _split(model, choice, absorb=False)
 
 
-def _split(model: keras.Model, choice: FilterChoice, *, absorb: bool) -> keras.Model:
+def _is_known(layer: keras.layers.Layer) -> bool:
+    return type(layer) in CHANNELWISE + READERS
+
+
+def _places(model: keras.Model, choice: FilterChoice, *, absorb: bool) -> dict[str, _Place]:
+    """Return where the layers of a model stand in a split one, by name."""
     chosen_of = _chosen_by_name(model, choice)
+    places = {models.IMAGES: _Place()}
+    for name, sources in models.sources(model).items():
+        layer, first = model.get_layer(name), places[sources[0]]
+        chosen, reads = chosen_of.get(name), None
+        if type(layer) is keras.layers.BatchNormalization:
+            chosen = first.chosen
+        if _is_known(layer) and (chosen is None or name in chosen_of):
+            reads = first.gives
+        gives = _order_behind(layer, chosen, reads) if absorb else None
+        places[name] = _Place(reads, gives, chosen)
+    return places
+
+
+def _split(model: keras.Model, choice: FilterChoice, *, absorb: bool) -> keras.Model:
+    places = _places(model, choice, absorb=absorb)
     inputs = keras.Input(model.input_shape[1:])
-    maps, order, joined = inputs, None, ""
-    for layer in model.layers:
-        if order and not (absorb and type(layer) in CHANNELWISE + READERS):
-            if absorb:
-                warnings.warn(
-                    f"{layer.name} may mix channels: the maps are put in order before it",
-                    stacklevel=3,
-                )
-            maps = _in_order(maps, order, joined)
-            order = None
-        weights = _following(layer.get_weights(), order)
-        if layer.name in chosen_of:
-            maps = _side_by_side(layer, weights, chosen_of[layer.name], maps)
-            joined = layer.name
-        else:
+    whole, parts = {models.IMAGES: inputs}, dict[str, list[Any]]()
+    for name, sources in models.sources(model).items():
+        layer, place = model.get_layer(name), places[name]
+        if not _is_known(layer) and any(places[source].gives for source in sources):
+            warnings.warn(
+                f"{name} may mix channels: the maps are put in order before it", stacklevel=3
+            )
+        maps = [
+            _rearranged(whole[source], places[source].gives, place.reads, f"{source}_for_{name}")
+            for source in sources
+        ]
+        weights = _following(layer, layer.get_weights(), place.reads)
+        if place.chosen is None:
             copy = layer.__class__.from_config(layer.get_config())
-            maps = copy(maps)
+            whole[name] = copy(maps if len(maps) > 1 else maps[0])
             copy.set_weights(weights)
-        order = _order_behind(layer, chosen_of, order)
-    if order:
-        maps = _in_order(maps, order, joined)
+            continue
+        normalises = type(layer) is keras.layers.BatchNormalization
+        read = parts[sources[0]] if normalises else 2 * maps
+        parts[name] = _side_by_side(layer, weights, place.chosen, read)
+        whole[name] = parts[name][0]
+        if len(parts[name]) > 1:
+            whole[name] = keras.layers.Concatenate(name=f"{name}_joined")(parts[name])
+        if not absorb:
+            order = _order_behind(layer, place.chosen, None)
+            whole[name] = _rearranged(whole[name], order, None, f"{name}_reordered")
+    last = model.layers[-1].name
+    maps = _rearranged(whole[last], places[last].gives, None, f"{last}_reordered")
     return keras.Model(inputs, maps, name=f"{model.name}_{'parallel' if absorb else 'gathered'}")
 
 
-def _in_order(maps: Any, order: list[int], name: str) -> Any:
-    return ChannelOrder(np.argsort(order).tolist(), name=f"{name}_reordered")(maps)
+def _rearranged(maps: Any, order: Order, wanted: Order, name: str) -> Any:
+    """Return maps that are in one order in another."""
+    if order == wanted:
+        return maps
+    count = range(maps.shape[-1])
+    places = np.argsort(order or count)[wanted or count]
+    return ChannelOrder(places.tolist(), name=name)(maps)
 
 
-def _following(weights: Weights, order: list[int] | None) -> Weights:
+def _following(layer: keras.layers.Layer, weights: Weights, order: Order) -> Weights:
     """Return the weights of a layer that reads channels in an order (None: as they were)."""
-    return [weights[0][..., order, :], *weights[1:]] if order and weights else weights
+    if order is None or not weights:
+        return weights
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return [array[order] for array in weights]
+    return [weights[0][..., order, :], *weights[1:]]
 
 
-def _order_behind(
-    layer: keras.layers.Layer, chosen_of: dict[str, tuple[int, ...]], order: list[int] | None
-) -> list[int] | None:
-    """Return where the channels, or units, behind a layer come from; None: as they were."""
-    if layer.name in chosen_of:
-        order = [*chosen_of[layer.name], *_rest(chosen_of[layer.name], layer.filters)]
+def _order_behind(layer: keras.layers.Layer, chosen: tuple[int, ...] | None, order: Order) -> Order:
+    """Return where the channels, or units, behind a layer come from."""
+    count = layer.output.shape[-1]
+    if chosen is not None:
+        order = [*chosen, *_rest(chosen, count)]
         return None if order == sorted(order) else order
     if isinstance(layer, keras.layers.Dense):
         return None
@@ -156,23 +219,25 @@ def _order_behind(
 
 
 def _side_by_side(
-    layer: keras.layers.Conv2D, weights: Weights, chosen: tuple[int, ...], maps: Any
-) -> Any:
+    layer: keras.layers.Layer, weights: Weights, chosen: tuple[int, ...], maps: list[Any]
+) -> list[Any]:
+    """Return what the layers that stand for one give of the maps that each of them reads."""
     branches = []
-    for part, indices in _parts(layer, chosen):
-        config = {**layer.get_config(), "filters": len(indices), "name": f"{layer.name}_{part}"}
-        branch = keras.layers.Conv2D.from_config(config)
-        branches.append(branch(maps))
+    for (part, indices), read in zip(_parts(layer, chosen), maps, strict=False):
+        config = {**layer.get_config(), "name": f"{layer.name}_{part}"}
+        if "filters" in config:
+            config["filters"] = len(indices)
+        branch = layer.__class__.from_config(config)
+        branches.append(branch(read))
         branch.set_weights([array[..., indices] for array in weights])
         branch.trainable = part == "dominant"
-    if len(branches) == 1:
-        return branches[0]
-    return keras.layers.Concatenate(name=f"{layer.name}_joined")(branches)
+    return branches
 
 
-def _parts(layer: keras.layers.Conv2D, chosen: tuple[int, ...]) -> list[tuple[str, list[int]]]:
-    """Return the names and filters of the layers that stand for a convolution: two, or one."""
-    both = ("dominant", list(chosen)), ("frozen", list(_rest(chosen, layer.filters)))
+def _parts(layer: keras.layers.Layer, chosen: tuple[int, ...]) -> list[tuple[str, list[int]]]:
+    """Return the names and channels of the layers that stand for one: two, or one."""
+    rest = list(_rest(chosen, layer.output.shape[-1]))
+    both = ("dominant", list(chosen)), ("frozen", rest)
     return [(part, indices) for part, indices in both if indices]
 
 
@@ -217,23 +282,21 @@ def in_order(weights: Weights, orders: list[list[int]]) -> Weights:
 
 
 def _merged_parallel(split: keras.Model, model: keras.Model, choice: FilterChoice) -> Weights:
-    chosen_of = _chosen_by_name(model, choice)
     own = {layer.name: layer for layer in split.layers}
+    absorb = not split.name.endswith("_gathered")
+    places = _places(model, choice, absorb=absorb)
     merged: Weights = []
-    order: list[int] | None = None
     for layer in model.layers:
+        place = places.get(layer.name, _Place())
         weights = [array.copy() for array in layer.get_weights()]
-        if layer.name in chosen_of:
-            for part, indices in _parts(layer, chosen_of[layer.name]):
+        if place.chosen is not None:
+            for part, indices in _parts(layer, place.chosen):
                 tuned = own[f"{layer.name}_{part}"].get_weights()
                 for target, source in zip(weights, tuned, strict=True):
                     target[..., indices] = source
         elif weights:
             weights = own[layer.name].get_weights()
-        merged += _following(weights, order and np.argsort(order).tolist())
-        order = _order_behind(layer, chosen_of, order)
-        if f"{layer.name}_reordered" in own:
-            order = None
+        merged += _following(layer, weights, place.reads and np.argsort(place.reads).tolist())
     return merged
 
 

@@ -10,6 +10,19 @@ import pytest
 
 from lib.figures import ch01
 
+NAMES = [
+    "T-shirt",
+    "Trousers",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Boot",
+]
+
 
 @pytest.fixture(autouse=True)
 def closed() -> Iterator[None]:
@@ -23,11 +36,14 @@ def curves(*runs: str) -> pd.DataFrame:
     return frame.assign(value=np.linspace(0.1, 0.9, len(frame)))
 
 
-def test_digits_stand_in_a_column_each() -> None:
+def test_classes_stand_in_a_column_each() -> None:
     images = np.repeat(np.arange(10) / 10, 2)[:, None, None, None] * np.ones((28, 28, 1))
-    grid = ch01.digits(images, of_each=2)
+    grid = ch01.classes(images, of_each=2)
     shown = [float(axes.images[0].get_array().mean()) for axes in grid.axes]
     assert shown == pytest.approx([*np.arange(10) / 10] * 2)
+    assert not any(axes.get_title() for axes in grid.axes)
+    named = ch01.classes(images, 2, NAMES)
+    assert [axes.get_title() for axes in named.axes] == [*NAMES, *[""] * 10]
 
 
 @pytest.mark.parametrize("runs", [("this run",), ("full scale", "this run")])
@@ -49,17 +65,23 @@ def test_several_seeds_are_averaged() -> None:
     assert list(line.get_ydata()) == pytest.approx(list(expected))
 
 
-def test_confusions_are_counted_by_true_and_predicted_digit() -> None:
+def test_confusions_are_counted_by_true_and_predicted_class() -> None:
     counts = pd.DataFrame(np.arange(100).reshape(10, 10))
     (axes, *_) = ch01.confusion(counts).axes
-    assert (axes.get_ylabel(), axes.get_xlabel()) == ("true digit", "predicted digit")
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("true class", "predicted class")
     assert sorted(int(text.get_text()) for text in axes.texts) == list(range(100))
+    assert [label.get_text() for label in axes.get_xticklabels()] == list("0123456789")
+    (named, *_) = ch01.confusion(counts, NAMES).axes
+    for labels in (named.get_xticklabels(), named.get_yticklabels()):
+        assert [label.get_text() for label in labels] == NAMES
 
 
 def test_a_mistake_is_titled_with_truth_reading_and_confidence() -> None:
     readings = pd.DataFrame({"read": [5], "confidence": [0.754], "true": [3]})
     figure = ch01.mistakes(np.zeros((1, 28, 28, 1)), readings)
     assert figure.axes[0].get_title() == "3 → 5\n75%"
+    named = ch01.mistakes(np.zeros((1, 28, 28, 1)), readings, NAMES)
+    assert named.axes[0].get_title() == "Dress →\nSandal\n75%"
 
 
 def test_no_mistake_draws_no_image() -> None:

@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 
 from lib.figures import ch03
 
+NAMES = tuple("abcdefghij")
 LOSSES = ("logits", "probabilities")
 
 
@@ -33,6 +34,8 @@ def test_a_copy_is_titled_with_its_target_and_what_came_of_it() -> None:
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[:4] == ["unchanged", "to 1: reached", "to 2: reads 0", "to 3: reached"]
     assert titles[-1] == "to 9: reads 8"
+    named = ch03.nine_targets(image, pushed, range(1, 10), [1] * 9, NAMES)
+    assert [axes.get_title() for axes in named.axes][1:3] == ["to b:\nreached", "to c:\nreads b"]
     assert [axes.images[0].get_array().mean() for axes in figure.axes] == [0, *[1] * 9]
 
 
@@ -40,7 +43,9 @@ def test_rates_have_a_panel_a_run_with_sources_in_rows() -> None:
     frames = [pairs(run="full scale"), pairs(run="this run").assign(value=0.5)]
     panels = [axes for axes in ch03.rates(pd.concat(frames)).axes if axes.get_title()]
     assert [axes.get_title() for axes in panels] == ["full scale", "this run"]
-    assert panels[0].get_ylabel() == "source: the digit shown"
+    assert panels[0].get_ylabel() == "source: the class shown"
+    (named, *_) = ch03.rates(pairs(run="this run"), NAMES).axes
+    assert [label.get_text() for label in named.get_yticklabels()] == [*NAMES]
     matrix = panels[0].collections[0].get_array().reshape(10, 10)
     assert matrix[2, 7] == pytest.approx(72)
     assert {axes.collections[0].get_clim() for axes in panels} == {(0, 100)}

@@ -138,3 +138,13 @@ def test_more_filters_give_more_bars(draw) -> None:  # type: ignore[no-untyped-d
     frame = pd.concat([PAIR, PAIR]).rename(columns={"change": "value", "top": "dominant"})
     frame = frame.assign(run="this run", change=frame["value"], top=frame["dominant"])
     assert sum(len(axes.patches) for axes in draw(frame).axes) == 10
+
+
+def test_classes_that_have_names_are_all_named_and_numerals_only_some() -> None:
+    def named(*names: tuple[str, ...]) -> list[str]:
+        labels = ch04.classes(SHARES, *names).axes[0].get_yticklabels()
+        return [label.get_text() for label in labels]
+
+    assert named() == ["0", "3", "6", "9"]
+    words = tuple(f"class {letter}" for letter in "abcdefghij")
+    assert named(words) == [*words]

@@ -135,7 +135,7 @@ def test_help_says_what_a_command_does(command: list[str]) -> None:
     assert "Usage:" in result.stdout
 
 
-@pytest.mark.parametrize("preset", ["smoke", "classroom", "paper"])
+@pytest.mark.parametrize("preset", ["smoke", "classroom", "paper", "fashion"])
 def test_presets_fit_the_chapters(preset: str) -> None:
     values = REAL_BOOK.preset(preset)
     chapters = REAL_BOOK.chapters.values()
