@@ -36,10 +36,7 @@ def test_colors_tell_models_and_attacks_apart():
     assert len(set(colors)) == 5
 
 
-def test_names_get_colors_in_their_order_and_new_ones_the_next():
-    colors = style.InOrder(["one", "two"], "rgb")
-    assert colors == {"one": "r", "two": "g"}
-    assert [colors["three"], colors["four"], colors["three"]] == ["b", "r", "b"]
+def test_networks_get_colors_and_marks_in_their_order():
     assert list(style.MODEL_COLORS)[:3] == ["shallow", "base", "dense"]
     assert set(style.MODEL_MARKERS) == set(style.MODEL_COLORS)
 

@@ -32,16 +32,8 @@ def diagram(rows: Sequence[Sequence[tuple[str, str]]]) -> Figure:
         places = [0.5] if len(row) == 1 else [0.245, 0.755]
         for place, (text, kind) in zip(places, row, strict=True):
             width = 0.96 if len(row) == 1 else 0.48
-            axes.add_patch(
-                Rectangle(
-                    (place - width / 2, height - 0.29),
-                    width,
-                    0.58,
-                    linestyle="--" if kind == "frozen" else "-",
-                    facecolor=_FACES[kind],
-                    edgecolor="0.4",
-                )
-            )
+            corner, line = (place - width / 2, height - 0.29), "--" if kind == "frozen" else "-"
+            axes.add_patch(Rectangle(corner, width, 0.58, fc=_FACES[kind], ec="0.4", ls=line))
             axes.text(place, height, text, ha="center", va="center", fontsize=12)
         for start in above:
             for end in places if len(above) == 1 else [start]:

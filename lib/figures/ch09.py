@@ -47,13 +47,11 @@ def arm_curves(frame: pd.DataFrame) -> Figure:
     frame
         ``run``, ``width``, ``arm``, ``epoch`` and ``value``; means over all other columns.
     """
-    panels = list(frame.groupby(["run", "width"], sort=False))
-    lines, columns = -(-len(panels) // 2), min(2, len(panels))
-    size = (style.WIDTH, 0.8 + 2.7 * lines)
-    figure, grid = plt.subplots(lines, columns, figsize=size, sharey=True, squeeze=False)
-    for axes in grid.flat[len(panels) :]:
-        axes.set_axis_off()
-    for axes, ((run, width), rows) in zip(grid.flat, panels, strict=False):
+    figure, panels = style.panels(frame, "width", "run", height=2.7, rest=0.8, sharey=True)
+    for axes, width, run, rows in panels:
+        if rows.empty:
+            axes.set_axis_off()
+            continue
         sns.lineplot(
             rows,
             x="epoch",

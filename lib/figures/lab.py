@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -23,12 +22,10 @@ def readings(clean: NDArray[np.floating], rows: Sequence[Reading]) -> Figure:
     rows
         Two for each network: static, then fresh.
     """
-    names = list(dict.fromkeys(name for name, *_ in rows))
-    size = (style.WIDTH, 2.2 * len(names))
-    figure, grid = plt.subplots(len(names), 3, figsize=size, squeeze=False)
-    for panels, name in zip(grid, names, strict=True):
-        style.draw_image(panels[0], clean, f"{name}:\nclean")
-        shown = (reading for reading in rows if reading[0] == name)
-        for axes, (_, kind, read, image) in zip(panels[1:], shown, strict=True):
-            style.draw_image(axes, image, f"{kind}:\nread as {read}")
-    return figure
+    drawn = []
+    for name, kind, read, image in rows:
+        if kind == "static":
+            drawn.append((f"{name}:\nclean", clean))
+        drawn.append((f"{kind}:\nread as {read}", image))
+    titles, images = zip(*drawn, strict=True)
+    return style.image_grid(images, 3, titles)

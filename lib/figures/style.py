@@ -1,7 +1,8 @@
 """The look that all figures share, and the drawings that more than one chapter needs."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, get_args
+from collections.abc import Sequence
+from itertools import cycle
+from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -18,7 +19,6 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from numpy.typing import NDArray
 
 from lib.compute import registered
-from lib.compute.parameters import Method
 
 WIDTH = 6.4
 """Inches: as wide as the text of a page, and still legible when a phone halves it."""
@@ -27,40 +27,16 @@ DIGITS = tuple("0123456789")
 """What classes are called where a data set says nothing else."""
 
 _PALETTE = sns.color_palette("colorblind")
-_MARKS = ("o", "s", "^", "D", "v", "P", "X")
 
 
-class InOrder(dict[str, Any]):
-    """Gives each name the next of some things: the known names first, any other when asked for.
-
-    Parameters
-    ----------
-    names
-        In the order of which they get theirs.
-    things
-        Colours or marks, which begin anew when they are used up.
-    """
-
-    def __init__(self, names: Iterable[str], things: Sequence[object]) -> None:
-        super().__init__()
-        self.things = things
-        for name in names:
-            self[name]
-
-    def __missing__(self, name: str) -> Any:
-        """Give a name that was not known the next one."""
-        self[name] = self.things[len(self) % len(self.things)]
-        return self[name]
-
-
-MODEL_COLORS = InOrder(registered.names("networks"), _PALETTE)
+MODEL_COLORS = dict(zip(registered.names("networks"), cycle(_PALETTE), strict=False))
 """One colour for each network, in every figure."""
 
-MODEL_MARKERS = InOrder(registered.names("networks"), _MARKS)
+MODEL_MARKERS = dict(zip(registered.names("networks"), cycle("os^DvPX"), strict=False))
 """The marks that go with them, for those who see no colours."""
 
-ATTACK_COLORS = InOrder(get_args(Method), [_PALETTE[4], _PALETTE[3], *_PALETTE[5:]])
-"""One colour for each attack, in every figure: those of the paper's, then the next."""
+ATTACK_COLORS = {"fgsm": _PALETTE[4], "pgd": _PALETTE[3]}
+"""One colour for each attack of the paper, in every figure."""
 
 QUANTITIES = {
     "accuracy": "accuracy (%)",

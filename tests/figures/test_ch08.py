@@ -51,5 +51,5 @@ def test_intervals_are_drawn_as_they_are() -> None:
 def test_what_is_left_out_of_the_frame_is_not_drawn() -> None:
     alone = JUDGED[(JUDGED["run"] == "this run") & (JUDGED["test"] == "static")]
     figure = ch08.contrasts(alone, 0.01)
-    assert len(figure.axes) == 2
-    assert places(figure.axes[1]) == {}
+    assert [axes.get_title() for axes in figure.axes] == ["static, this run"]
+    assert set(places(figure.axes[0])) == {"static"}
