@@ -95,7 +95,7 @@ class TestSharing:
             assert waited.wait(60), "the other one does not wait"
             return len(calls)
 
-        monkeypatch.setattr(cache, "_report", report)
+        monkeypatch.setattr(cache, "report", report)
         stored = cache.cached(of_the_package(slow))
         with ThreadPoolExecutor(2) as pool:
             first = pool.submit(stored, Experiment())

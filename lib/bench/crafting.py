@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import keras
@@ -32,25 +33,23 @@ def compare_survivors(
     On a robust model hardly any image falls; a small epsilon makes the undefended model one.
     """
     as_it_is = keras.Model(model.inputs, model.outputs)  # with TensorFlow's own gradient
+
+    def plain(attack: Attack) -> None:
+        found = attacks.perturb(as_it_is, attack, images.images, images.labels)
+        models.predict(model, found)
+
+    def drop_fooled(attack: Attack, some: Examples) -> None:
+        robustness.robust(model, attack, some.images, some.labels)
+
     for case, epsilon, goal in (
         ("undefended model", EPSILON, 0.2),
         ("hardly any image falls", HARDLY_ANY, 1.0),
     ):
         attack = Attack("pgd", epsilon, steps=steps)
-
-        def plain(attack: Attack = attack) -> None:
-            found = attacks.perturb(as_it_is, attack, images.images, images.labels)
-            models.predict(model, found)
-
-        def drop_fooled(attack: Attack = attack) -> None:
-            robustness.robust(model, attack, images.images, images.labels)
-
-        def attack_one(attack: Attack = attack) -> None:
-            # Where the plain attack seeds its random starts, TensorFlow forgets how functions
-            # were set up: that is its own cost, and not that of the way that comes next.
-            robustness.robust(model, attack, images.images[:1], images.labels[:1])
-
-        seconds = in_turn({"plain": plain, "survivors": drop_fooled}, rounds, before=attack_one)
+        ways = {"plain": partial(plain, attack), "survivors": partial(drop_fooled, attack, images)}
+        # Where the plain attack seeds its random starts, TensorFlow forgets how functions
+        # were set up: that is its own cost, and not that of the way that comes next.
+        seconds = in_turn(ways, rounds, before=partial(drop_fooled, attack, images.first(1)))
         yield compared("survivors", case, seconds, "plain", {"survivors": goal}, len(images))
 
 

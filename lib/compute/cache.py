@@ -13,7 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
@@ -87,11 +87,14 @@ def lock(name: str) -> FileLock:
 _listeners: list[Callable[[str], object]] = []
 
 
-def _report(line: str) -> None:
+def report(line: str) -> None:
+    """Say how far the computation is, to the last listener or to standard error.
+
+    The site drops what goes to stderr; a terminal and the builder's log show it.
+    """
     if _listeners:
         _listeners[-1](line)
     else:
-        # The site drops what goes to stderr; a terminal and the builder's log show it.
         print(line, file=sys.stderr, flush=True)
 
 
@@ -105,25 +108,19 @@ def heard_by(listener: Callable[[str], object]) -> Iterator[None]:
         _listeners.pop()
 
 
-@contextmanager
-def _no_other_process(digest: str, experiment: object) -> Iterator[None]:
+def _turn(digest: str, experiment: object) -> AbstractContextManager[object]:
     """Wait while another process computes the same experiment: its result is then stored."""
-    turn = lock(digest)
     try:
-        turn.acquire(timeout=0)
+        return lock(digest).acquire(timeout=0)
     except Timeout:
-        _report(f"computed elsewhere    {experiment}")
-        turn.acquire()
-    try:
-        yield
-    finally:
-        turn.release()
+        report(f"computed elsewhere    {experiment}")
+        return lock(digest).acquire()
 
 
 def _compute(function: Callable[[Any], Any], experiment: Any, key: str) -> Any:
     started = time.perf_counter()
     result = function(experiment)
-    _report(f"computed in {time.perf_counter() - started:6.1f} s  {experiment}")
+    report(f"computed in {time.perf_counter() - started:6.1f} s  {experiment}")
     return result
 
 
@@ -176,13 +173,13 @@ def cached(function: Callable[[E], R]) -> Callable[[E], R]:
             # joblib warns that a large result takes long to store: that is what it is for.
             warnings.simplefilter("ignore", UserWarning)
             if stored.check_call_in_cache(function, experiment, digest):
-                _report(f"from the cache        {experiment}")
+                report(f"from the cache        {experiment}")
                 result: R = stored(function, experiment, digest)
             else:
-                with _no_other_process(digest, experiment):
+                with _turn(digest, experiment):
                     result = stored(function, experiment, digest)
                 if not stored.check_call_in_cache(function, experiment, digest):
-                    _report(f"NOT KEPT, see above: to stop now loses it  {experiment}")
+                    report(f"NOT KEPT, see above: to stop now loses it  {experiment}")
         return result
 
     return recalled

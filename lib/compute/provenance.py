@@ -158,7 +158,7 @@ class _WithoutWords(ast.NodeTransformer):
         value = node.value
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
             return None
-        if isinstance(value, ast.Call) and ast.unparse(value.func) in ("print", "_report"):
+        if isinstance(value, ast.Call) and ast.unparse(value.func) == "print":
             return None
         return self.generic_visit(node)
 
@@ -228,9 +228,7 @@ def running_digest(*modules: str) -> str:
     return code_digest(*modules)
 
 
-@cache
-def _version(package: str) -> str:
-    return metadata.version(package)
+_version = cache(metadata.version)
 
 
 def versions(*modules: str) -> dict[str, str]:

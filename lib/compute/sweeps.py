@@ -153,17 +153,13 @@ def _on(cluster: str) -> Iterator[None]:
         ) from None
     with client:
         if not client.ncores():
-            _report(f"waiting for a worker to join {cluster}")
+            cache.report(f"waiting for a worker to join {cluster}")
             client.wait_for_workers(1)
         with parallel_config(backend="dask", client=client):
             # joblib computes by itself what it takes for one job: it would not send a cluster
             # with one thread anything. More than one all mean the same, see pre_dispatch below.
             get_active_backend()[0].effective_n_jobs = lambda n_jobs: 2
             yield
-
-
-def _report(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def run(
@@ -222,5 +218,5 @@ def run(
         for number, result in parallel(tasks):
             results[number] = result
             elapsed = time.perf_counter() - started
-            _report(f"{len(results)} of {len(units)} units, {elapsed:.0f} s")
+            cache.report(f"{len(results)} of {len(units)} units, {elapsed:.0f} s")
     return [results[number] for number in range(len(units))]

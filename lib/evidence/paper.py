@@ -10,56 +10,49 @@ what others published about other defences.
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 
 import pandas as pd
 
 _FOLDER = Path(__file__).parent
 
-_KEYS: Mapping[int, tuple[str, ...]] = MappingProxyType(
-    {
-        1: ("layer", "output_shape"),
-        **dict.fromkeys((2, 3), ("attack", "source", "target")),
-        **dict.fromkeys((4, 5), ("attack", "model", "epsilon")),
-        **dict.fromkeys((6, 7, 8, 9), ("attack", "model", "training", "test")),
-        **dict.fromkeys((10, 11), ("attack", "fraction", "training", "test")),
-        12: ("fraction", "model"),
-    }
-)
+_KEYS: Mapping[int, tuple[str, ...]] = {
+    1: ("layer", "output_shape"),
+    **dict.fromkeys((2, 3), ("attack", "source", "target")),
+    **dict.fromkeys((4, 5), ("attack", "model", "epsilon")),
+    **dict.fromkeys((6, 7, 8, 9), ("attack", "model", "training", "test")),
+    **dict.fromkeys((10, 11), ("attack", "fraction", "training", "test")),
+    12: ("fraction", "model"),
+}
 
 _TYPES = {"source": int, "target": int, "epsilon": float, "fraction": float}
 
-CAPTIONS: Mapping[int, str] = MappingProxyType(
-    {
-        1: "The layers of the base model",
-        2: "Targeted FGSM on one image a source class: which targets were reached",
-        3: "Targeted PGD on one image a source class: which targets were reached",
-        4: "Accuracy of the undefended models under FGSM, by radius",
-        5: "Accuracy of the undefended models under PGD, by radius",
-        6: "Adversarial training of the whole model with FGSM images",
-        7: "Adversarial training of the whole model with PGD images",
-        8: "Fine-tuning of the dominant filters with FGSM images",
-        9: "Fine-tuning of the dominant filters with PGD images",
-        # Section 4 says "the three models" and neither table names one. The first row of Table 11
-        # repeats the base model's part of Table 9; for Table 10 the same is only likely.
-        10: "More trainable filters, FGSM images (model not named; likely base, as in Table 11)",
-        11: "More trainable filters, PGD images (model not named; base, inferred from Table 9)",
-        12: "Share of the trainable parameters that the split model freezes",
-    }
-)
+CAPTIONS: Mapping[int, str] = {
+    1: "The layers of the base model",
+    2: "Targeted FGSM on one image a source class: which targets were reached",
+    3: "Targeted PGD on one image a source class: which targets were reached",
+    4: "Accuracy of the undefended models under FGSM, by radius",
+    5: "Accuracy of the undefended models under PGD, by radius",
+    6: "Adversarial training of the whole model with FGSM images",
+    7: "Adversarial training of the whole model with PGD images",
+    8: "Fine-tuning of the dominant filters with FGSM images",
+    9: "Fine-tuning of the dominant filters with PGD images",
+    # Section 4 says "the three models" and neither table names one. The first row of Table 11
+    # repeats the base model's part of Table 9; for Table 10 the same is only likely.
+    10: "More trainable filters, FGSM images (model not named; likely base, as in Table 11)",
+    11: "More trainable filters, PGD images (model not named; base, inferred from Table 9)",
+    12: "Share of the trainable parameters that the split model freezes",
+}
 """What each table of the paper shows, in our words."""
 
-FIGURES: Mapping[int, str] = MappingProxyType(
-    {
-        1: "The layers of the base model, drawn",
-        2: "Accuracy and loss of the base model over the epochs, training and validation",
-        3: "Accuracy against epsilon: three models under FGSM and PGD",
-        4: "How often each filter of the first layer is among the most affected, class 0",
-        5: "The dominant filters of the first convolutional layer, class by class",
-        6: "The dominant filters of the second convolutional layer, class by class",
-        7: "The split model: dominant and other filters in parallel layers",
-    }
-)
+FIGURES: Mapping[int, str] = {
+    1: "The layers of the base model, drawn",
+    2: "Accuracy and loss of the base model over the epochs, training and validation",
+    3: "Accuracy against epsilon: three models under FGSM and PGD",
+    4: "How often each filter of the first layer is among the most affected, class 0",
+    5: "The dominant filters of the first convolutional layer, class by class",
+    6: "The dominant filters of the second convolutional layer, class by class",
+    7: "The split model: dominant and other filters in parallel layers",
+}
 """What each figure of the paper shows, in our words."""
 
 

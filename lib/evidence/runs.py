@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from functools import partial, reduce
 from pathlib import Path
-from types import MappingProxyType
 
 import pandas as pd
 from pandas.io.formats.style import Styler
@@ -13,17 +12,15 @@ from lib.evidence import paper, records, tables
 RUNS = ("full scale", "this run")
 """Whose numbers a page compares, beside the paper's."""
 
-USUAL: Mapping[str, object] = MappingProxyType(
-    {
-        "dataset": "mnist",
-        "model": "base",
-        "attack": "pgd",
-        "epsilon": 0.3,
-        "steps": 40,
-        "fraction": 0.1,
-        "chosen_on": "test",
-    }
-)
+USUAL: Mapping[str, object] = {
+    "dataset": "mnist",
+    "model": "base",
+    "attack": "pgd",
+    "epsilon": 0.3,
+    "steps": 40,
+    "fraction": 0.1,
+    "chosen_on": "test",
+}
 """Settings of the paper's tables and figures; where it states none, of the full-scale run."""
 
 
@@ -60,15 +57,12 @@ class Run:
 
     def __repr__(self) -> str:
         """Say in one line what is compared."""
-        if not self.changed:
-            told = ", ".join(
-                f"{name.replace('_', ' ')} {value}" for name, value in self.settings.items()
-            )
-            return f"Comparable with the paper and the full-scale run: {told}."
         told = ", ".join(
-            f"{name.replace('_', ' ')} {value} instead of {USUAL[name]}"
-            for name, value in self.changed.items()
+            f"{name.replace('_', ' ')} {value}" + f" instead of {USUAL[name]}" * bool(self.changed)
+            for name, value in (self.changed or self.settings).items()
         )
+        if not self.changed:
+            return f"Comparable with the paper and the full-scale run: {told}."
         return (
             f"Not comparable: this run has {told}. Published and full-scale numbers of the usual "
             "settings are left out, and its own are saved as changed."
