@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import keras
@@ -13,10 +13,11 @@ from lib.compute.parameters import Count
 from lib.stages import attacks, data, models
 from lib.stages.data import Examples, Images, Labels
 from lib.stages.threats import (
+    Attacker,
     Budget,
     Evaluation,
     Verdict,
-    read_correctly,
+    in_rounds,
     run_lengths,
     runs_in_words,
 )
@@ -162,15 +163,24 @@ def apgd(model: Any, evaluation: Evaluation, examples: Examples, *, loss: ApgdLo
     loss
         What it makes large, by ART's name.
     """
-    recorder, left = QueryRecorder(models.shared_model(model)), np.arange(len(examples))
+    recorder = QueryRecorder(models.shared_model(model))
     keras.utils.set_random_seed(evaluation.seed)  # ART draws from NumPy's global generator
-    for steps in run_lengths(evaluation.spent, evaluation.spent.restarts):
-        attack, clean = apgd_attack(recorder.classifier, evaluation, steps, loss), examples.at(left)
-        images = np.clip(recorder.first_misread(attack, clean), 0, 1)
-        left = left[read_correctly(model, images, clean, evaluation.epsilon)]
-    return np.isin(np.arange(len(examples)), left)
+
+    def misread(steps: Count, clean: Examples) -> Images:
+        attack = apgd_attack(recorder.classifier, evaluation, steps, loss)
+        return recorder.first_misread(attack, clean)
+
+    lengths = run_lengths(evaluation.spent, evaluation.spent.restarts)
+    return in_rounds(model, evaluation, examples, lengths, misread)
 
 
-def apgd_in_words(budget: Budget) -> str:
-    """Return what APGD spends, for a table."""
-    return f"{run_lengths(budget, 1)[0]:,}, then {runs_in_words(budget)}"
+def apgd_attacker(meaning: str, loss: ApgdLoss) -> Attacker:
+    """Return the attacker of a file that names the loss APGD makes large, by ART's name."""
+    return Attacker(
+        meaning,
+        "gradients",
+        partial(apgd, loss=loss),
+        Budget(steps=100, restarts=3),
+        doubles="steps",
+        in_words=lambda budget: f"{run_lengths(budget, 1)[0]:,}, then {runs_in_words(budget)}",
+    )

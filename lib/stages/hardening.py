@@ -24,7 +24,7 @@ from lib.compute.cache import cached
 from lib.compute.parameters import Count, Fraction, Seed
 from lib.stages import attacks, data, filters, models, splitting
 from lib.stages.attacks import Attack
-from lib.stages.filters import FilterChoice, Selection
+from lib.stages.filters import Selection
 from lib.stages.training import Tuned
 
 VALIDATION_IMAGES = 2 * attacks.BATCH
@@ -189,13 +189,6 @@ def _new_network(hardening: Hardening) -> Any:
     return models.build(victim.architecture, hardening.dropout, victim.hidden_units)
 
 
-def _chosen_filters(hardening: Hardening) -> FilterChoice:
-    if hardening.selection is not None:
-        return filters.choose(hardening.selection)
-    counts = models.conv_filters(hardening.victim.architecture)
-    return tuple(tuple(range(count)) for count in counts)
-
-
 class _Checkpoint:
     """All that a training needs to go on after an epoch as if it had never stopped."""
 
@@ -243,7 +236,10 @@ def harden(hardening: Hardening) -> Tuned:
     validation = images.validation.first(min(VALIDATION_IMAGES, len(images.validation)))
     epsilon = hardening.attack.epsilon
     judge = Attack("pgd", epsilon, max(epsilon, 0.001) / 8, VALIDATION_STEPS)
-    choice = _chosen_filters(hardening)
+    if hardening.selection is None:
+        choice = tuple(tuple(range(n)) for n in models.conv_filters(victim.architecture))
+    else:
+        choice = filters.choose(hardening.selection)
     trained = models.fit(victim).weights if hardening.start == "victim" else None
 
     models.make_repeatable(_seed(hardening))  # before the layers: their first weights are drawn

@@ -3,9 +3,9 @@
 Each attacker is a file of :mod:`lib.stages.attackers`: a rung of a ladder, the weakest first.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from lib.stages import attacks, data, models, registry
 from lib.stages.attacks import Attack
 from lib.stages.data import Examples, Images
 from lib.stages.defences import Defence, model_of, part_of, victim_of
+
+T = TypeVar("T")
 
 Verdict = NDArray[np.bool_]
 """One truth value an image: whether it is read correctly."""
@@ -195,6 +197,32 @@ def read_correctly(model: Any, images: Images, clean: Examples, epsilon: Epsilon
     attacks.check(clean.images, images, epsilon)
     verdict: Verdict = models.predict(model, images) == clean.labels
     return verdict
+
+
+def in_rounds(
+    model: Any,
+    evaluation: Evaluation,
+    examples: Examples,
+    rounds: Iterable[T],
+    attack: Callable[[T, Examples], Images],
+) -> Verdict:
+    """Tell which images withstand several runs of an attack, each on those that are left.
+
+    Parameters
+    ----------
+    model, evaluation, examples
+        As of :data:`Withstood`.
+    rounds
+        What each run is given, as its number of steps.
+    attack
+        From that and from clean images to attacked ones, which are clipped to [0, 1].
+    """
+    left = np.arange(len(examples))
+    for one in rounds:
+        clean = examples.at(left)
+        images = np.clip(attack(one, clean), 0, 1)
+        left = left[read_correctly(model, images, clean, evaluation.epsilon)]
+    return np.isin(np.arange(len(examples)), left)
 
 
 @cached

@@ -6,13 +6,13 @@ import numpy as np
 import tensorflow as tf
 
 from lib.stages import adapters, attacks, models
-from lib.stages.data import Examples
+from lib.stages.data import Examples, Images
 from lib.stages.threats import (
     Attacker,
     Budget,
     Evaluation,
     Verdict,
-    read_correctly,
+    in_rounds,
     run_lengths,
 )
 
@@ -30,11 +30,10 @@ def withstood(model: Any, evaluation: Evaluation, examples: Examples) -> Verdict
     from foolbox.attacks.fast_minimum_norm import LInfFMNAttack
 
     wrapped = adapters.foolbox_model(adapters.callable_model(models.shared_model(model)))
-    left = np.arange(len(examples))
-    for steps in run_lengths(evaluation.spent, 1):
-        attack, clean = LInfFMNAttack(steps=steps, max_stepsize=FIRST_STEP), examples.at(left)
-        images = clean.images.copy()
-        for start in range(0, len(left), attacks.BATCH):
+
+    def nearest(steps: int, clean: Examples) -> Images:
+        attack, images = LInfFMNAttack(steps=steps, max_stepsize=FIRST_STEP), clean.images.copy()
+        for start in range(0, len(clean), attacks.BATCH):
             batch = clean.at(slice(start, start + attacks.BATCH))
             _, found, _ = attack(
                 wrapped, tf.constant(batch.images), tf.constant(batch.labels), epsilons=None
@@ -42,9 +41,9 @@ def withstood(model: Any, evaluation: Evaluation, examples: Examples) -> Verdict
             distances = np.abs(found.numpy() - batch.images).max(axis=(1, 2, 3))
             near = distances <= evaluation.epsilon
             images[start : start + len(batch)][near] = found.numpy()[near]
-        images = np.clip(images, 0, 1)
-        left = left[read_correctly(model, images, clean, evaluation.epsilon)]
-    return np.isin(np.arange(len(examples)), left)
+        return images
+
+    return in_rounds(model, evaluation, examples, run_lengths(evaluation.spent, 1), nearest)
 
 
 ATTACKER = Attacker(

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from lib.stages.data import Examples
-from lib.stages.threats import Attacker, Budget, Evaluation, Verdict, read_correctly
+from lib.stages.data import Examples, Images
+from lib.stages.threats import Attacker, Budget, Evaluation, Verdict, in_rounds
 
 ORDER = 1
 
@@ -15,17 +15,17 @@ def withstood(model: Any, evaluation: Evaluation, examples: Examples) -> Verdict
 
     An image is lost at the first draw that is misread, so the attacker must see the answers.
     """
-    random = np.random.default_rng(evaluation.seed)
-    epsilon, left = evaluation.epsilon, np.arange(len(examples))
-    for query in range(evaluation.spent.queries):
-        clean = examples.at(left)
+    random, epsilon = np.random.default_rng(evaluation.seed), evaluation.epsilon
+
+    def noisy(query: int, clean: Examples) -> Images:
         if query % 2:
             noise = random.choice(np.array([-epsilon, epsilon], np.float32), clean.images.shape)
         else:
             noise = random.uniform(-epsilon, epsilon, clean.images.shape).astype(np.float32)
-        images = np.clip(clean.images + noise, 0, 1)
-        left = left[read_correctly(model, images, clean, epsilon)]
-    return np.isin(np.arange(len(examples)), left)
+        moved: Images = clean.images + noise
+        return moved
+
+    return in_rounds(model, evaluation, examples, range(evaluation.spent.queries), noisy)
 
 
 ATTACKER = Attacker(
