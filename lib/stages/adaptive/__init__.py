@@ -25,3 +25,28 @@ from lib.stages.threats import (
     crossing_step,
     withstood,
 )
+
+__all__ = [
+    "BUDGETS",
+    "MEANINGS",
+    "RUNGS",
+    "Budget",
+    "CarliniWagner",
+    "Defence",
+    "Evaluation",
+    "Masked",
+    "accuracy",
+    "budget_in_words",
+    "clean_examples",
+    "crossing_step",
+    "epsilon_curve",
+    "l2_distances",
+    "ladder",
+    "model_of",
+    "patient_budgets",
+    "sanity_checks",
+    "victim_of",
+    "without_gradient",
+    "withstood",
+    "worst_case",
+]
