@@ -16,7 +16,7 @@ document.addEventListener("DOMContentLoaded", () => {
       .filter((output) => !output.closest("details")); // folded: nobody sees it, nor a button in it
     const button = document.createElement("button");
     button.type = "button";
-    button.className = "uncover";
+    button.className = "uncover btn btn-sm btn-outline-primary";
     button.textContent = "Show the result without a prediction";
     const uncover = () => {
       for (const output of covered) output.classList.remove("covered");
