@@ -89,6 +89,7 @@ def sweep(frame: pd.DataFrame) -> Figure:
     handles = [
         Line2D([], [], color=color, marker=style.MODEL_MARKERS[name], markersize=4, label=name)
         for name, color in style.MODEL_COLORS.items()
+        if name in set(frame["model"])
     ]
     handles += [
         Line2D([], [], color="0.4", label=run, **{"marker": "o", **looks[run]})  # type: ignore[arg-type]

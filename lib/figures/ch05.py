@@ -112,7 +112,9 @@ def tradeoff(frame: pd.DataFrame) -> Figure:
         if axes.get_subplotspec().is_last_row():
             axes.set_xlabel("clean accuracy (%)")
     handles = [
-        Line2D([], [], color=color, label=name) for name, color in style.MODEL_COLORS.items()
+        Line2D([], [], color=color, label=name)
+        for name, color in style.MODEL_COLORS.items()
+        if name in set(frame["model"])
     ]
     handles += [
         Line2D([], [], color="0.3", marker=marker, ls="", mfc=face, label=label)

@@ -71,7 +71,7 @@ def test_the_sweep_has_a_line_for_each_network_and_run() -> None:
         drawn = {(line.get_color(), line.get_linestyle()): line for line in axes.lines}
         assert len(drawn) == 9
         looks = {"this run": "-", "full scale": ":", "paper": "None"}
-        for (run, mark), model in product(looks.items(), style.MODEL_COLORS):
+        for (run, mark), model in product(looks.items(), ("shallow", "base", "dense")):
             curve = swept(*runs).query(
                 f"attack == '{attack}' and run == '{run}' and model == '{model}'"
             )

@@ -112,6 +112,8 @@ def test_arrows_lead_from_the_hollow_whole_network_to_the_split_one() -> None:
     assert figure.axes[0].get_xlabel() == "clean accuracy (%)"
     assert figure.axes[0].get_ylabel() == "static accuracy (%)"
     assert len(figure.axes[0].texts) == 4  # an arrow each
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names[:2] == ["base", "dense"]  # and no network that is not drawn
     marks = ends(TRADEOFF)
     assert {mark[:2] for mark in marks if mark[2] == "white"} == {(0.9, 0.8)}
     assert {mark[:2] for mark in marks if mark[2] != "white"} == {(0.8, 0.7)}
