@@ -1,8 +1,9 @@
 """A tiny book to break, and the site of the real one, built once a session."""
 
 import shutil
+import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
@@ -54,6 +55,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     order = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
+@pytest.fixture(autouse=True)
+def no_process_of_another_test() -> Iterator[None]:
+    """End the processes of a sweep: they would serve the next test in this one's environment."""
+    yield
+    loky = sys.modules.get("joblib.externals.loky.reusable_executor")
+    if loky and loky._executor:
+        loky._executor.shutdown(wait=True, kill_workers=True)
 
 
 def write_chapter(

@@ -53,7 +53,7 @@ RUN = ("run", "01_tiny", "-p")
         ),
         (
             (*RUN, "model", "huge"),
-            "model: huge is not allowed; it must be one of shallow, base, dense",
+            "model: huge is not allowed; it must be one of shallow, base, dense, residual",
         ),
         (
             (*RUN, "seeds", "[]"),
