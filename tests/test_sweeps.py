@@ -1,6 +1,5 @@
 """A sweep gives the same numbers here, in processes, and on a cluster that loses a worker."""
 
-import gc
 import os
 import re
 import subprocess
@@ -58,7 +57,6 @@ def numbers(results: list[Result]) -> list[float]:
 
 @pytest.fixture(autouse=True)
 def marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    gc.collect()  # a client of Dask that is thrown away while another starts waits for it for ever
     monkeypatch.setenv("LIB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv(sweeps.THREADS, "64")  # as many processors as most machines: one process
     monkeypatch.setattr(sweeps, "SECONDS_TO_CONNECT", 120)  # on a machine that is busy

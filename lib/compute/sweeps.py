@@ -8,6 +8,7 @@ from a process's random generators, as Dask's do in its workers, so that units h
 beside the worker to themselves. Processors of different kinds may still differ in the last digits.
 """
 
+import gc
 import os
 import pickle
 import platform
@@ -144,13 +145,17 @@ def _on(cluster: str) -> Iterator[None]:
         return
     from distributed import Client  # slow to import, and few need it
 
+    client, reason = None, ""
     try:
         client = Client(cluster, timeout=SECONDS_TO_CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:
+        reason = str(error)
+    if client is None:
+        gc.collect()  # the half-made client: thrown away while another starts, both wait for ever
         raise ClusterError(
-            f"no Dask scheduler answers at {cluster} ({error}): start one with `dask scheduler`, "
+            f"no Dask scheduler answers at {cluster} ({reason}): start one with `dask scheduler`, "
             "or leave `cluster` empty to compute on this machine"
-        ) from None
+        )
     with client:
         if not client.ncores():
             cache.report(f"waiting for a worker to join {cluster}")

@@ -9,19 +9,9 @@ import pandas as pd
 import pytest
 
 from lib.figures import ch01
+from lib.stages.datasets import fashion_mnist
 
-NAMES = [
-    "T-shirt",
-    "Trousers",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Boot",
-]
+NAMES = list(fashion_mnist.CLASS_NAMES)
 
 
 @pytest.fixture(autouse=True)
