@@ -1,5 +1,6 @@
 """The figures: colours that everyone can tell apart, and pixels drawn with their true values."""
 
+import html
 import io
 
 import matplotlib as mpl
@@ -76,3 +77,15 @@ def test_a_network_is_drawn_with_every_layer_and_shape():
     figure = style.network_diagram([("Conv2D", (28, 28, 32)), ("Flatten", (3136,))])
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts == ["Conv2D", "28 x 28\nx 32", "Flatten", "3136"]
+
+
+def test_names_are_drawn_as_they_are_written():
+    """A class of a data set may have any name; none of it is a formula or a tag."""
+    names = ["$x^", "a<b>&c", "\\frac{1", "_" * 3, "$5 shoes$"]
+    figure, axes = plt.subplots()
+    axes.set_xticks(range(len(names)), names)
+    axes.set_title(" ".join(names))
+    mpl.rcParams["svg.fonttype"] = "none"
+    drawn = html.unescape(svg_of(figure).decode())
+    for name in names:
+        assert f">{name}</text>" in drawn

@@ -145,6 +145,8 @@ def gradients(frame: pd.DataFrame) -> Figure:
         xlabel="doubt: probability of all other classes together",
         ylabel="mean |gradient| (loss per pixel unit)",
     )
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
     return figure
 
 

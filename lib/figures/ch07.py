@@ -86,7 +86,7 @@ def curves(frame: pd.DataFrame) -> Figure:
         axes.axvline(0.5, color="0.6", linestyle=":")
         axes.text(0.53, 0.95, "grey images\nreachable", color="0.4", va="top")
         style.in_percent(axes)
-        axes.set(xlabel="radius $\\epsilon$", title=run)
+        axes.set(xlabel="radius ε", title=run)
     figure.axes[0].set_ylabel("read correctly (%)")
     style.legend(figure, 3)
     return figure

@@ -70,6 +70,7 @@ def use_style() -> None:
             "axes.spines.right": False,
             "image.interpolation": "none",  # pixels stay squares, at any size
             "svg.hashsalt": "figures",  # equal figures give equal files
+            "text.parse_math": False,  # a dollar in a name is a dollar
         },
     )
     if get_ipython() is not None:

@@ -3,8 +3,11 @@
 import os
 import sys
 
+from lib.compute import parameters
+
 if "keras" not in sys.modules:
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    parameters.check_keras_file()
 
 import keras
 

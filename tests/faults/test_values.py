@@ -290,6 +290,11 @@ def test_a_keras_file_that_keras_would_stop_at(
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith(f"Error: {tmp_path / 'keras.json'}: {reason}")
+    script = subprocess.run(
+        [sys.executable, "-c", "import lib.stages"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert script.returncode == 1
+    assert f"RefusedError: {tmp_path / 'keras.json'}: {reason}" in script.stderr
 
 
 @pytest.mark.parametrize("variable", ["MNIST_NPZ", "FASHION_MNIST_NPZ"])
