@@ -42,6 +42,8 @@ def _say_clearly(command: Callable[P, None]) -> Callable[P, None]:
         except render.RenderError as error:
             click.echo(f"{error}\nError: the pages have warnings; the site is unchanged", err=True)
             sys.exit(1)
+        except BrokenPipeError:
+            raise  # who reads has enough, as head: click ends without a word
         except OSError as error:
             what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             click.echo(f"Error: {what}{_way_out(error)}", err=True)
@@ -168,6 +170,10 @@ def run(book: Book, chapter: str, preset: str, given: tuple[tuple[str, str], ...
     if changes := comparison.changes(alone):
         target = target.with_stem(f"{chosen.name}{changes}")
         alone = replace(alone, executed=target, results=book.build / "results" / f"run{changes}")
+    yours = [name for name, _ in given]
+    for who, own in (("-p", True), (f"preset {preset}", False)):
+        if told := [f"{name} {values[name]}" for name in values if (name in yours) is own]:
+            click.echo(f"set by {who}: {', '.join(told)}")
     with Board() as board, board.line(chosen.name) as on_cell:
         alone.execute(on_cell)
     click.echo(target)

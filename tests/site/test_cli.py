@@ -1,6 +1,9 @@
 """The command line refuses what is not possible, in one line and before anything runs."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from lib.site.book import DEFAULT_PRESET, Book
 from lib.site.cli import main
 from lib.site.schema import Parameter, settings
 
-from ..conftest import REAL_BOOK
+from ..conftest import REAL_BOOK, ROOT
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +129,17 @@ def test_lists_chapters_with_types_defaults_and_help(book: Book) -> None:
     assert "one of shallow, base, dense" in result.stdout
     assert invoke(book, "list", "01_tiny").stdout == result.stdout
     assert "other: no such chapter" in invoke(book, "list", "other").stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    listing = [sys.executable, "-m", "lib", "list"]
+    process = subprocess.Popen(
+        listing, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout and process.stderr
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait()) == ("", 1)
 
 
 @pytest.mark.parametrize("command", [[], ["build"], ["run"], ["list"]])

@@ -165,6 +165,9 @@ def test_run_executes_one_chapter_without_the_site(new_book: Callable[..., Book]
     assert result.exit_code == 0, result.output
     target = book.build / "run" / "01_tiny-epsilon-0.001.ipynb"
     assert result.stdout.splitlines()[-1] == str(target)
+    assert result.stdout.startswith("set by -p: epsilon 0.001\n")
+    preset = invoke(book, "run", "01_tiny", "--preset", "smoke", "-p", "model", "dense").stdout
+    assert preset.startswith("set by -p: model dense\nset by preset smoke: epsilon 0.1\n")
     assert " 0.001\n" in printed(target)
     numbers = book.build / "results" / "run-epsilon-0.001" / "numbers.csv"
     assert numbers.read_text() == "epsilon\n0.001\n"
