@@ -144,6 +144,15 @@ class TestHere:
         lines = capsys.readouterr().err.splitlines()
         assert [line[:6] for line in lines if "units" in line] == ["1 of 2", "2 of 2"]
 
+    def test_chapters_that_run_at_once_share_the_processors(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sweeps, "_processors", lambda: 8)
+        monkeypatch.delenv(sweeps.JOBS, raising=False)
+        assert [sweeps.fitting(threads) for threads in (1, 2, 8, 9)] == [8, 4, 1, 1]
+        monkeypatch.setenv(sweeps.JOBS, "2")
+        assert [sweeps.fitting(threads) for threads in (1, 2, 8, 9)] == [4, 2, 1, 1]
+
     def test_processes_give_the_same_numbers(self, marks: Path) -> None:
         results = sweeps.run(cached_draw, units(marks), workers=2)
         assert os.getpid() not in {process for _, process in results}

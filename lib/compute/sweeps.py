@@ -37,6 +37,9 @@ SECONDS_TO_CONNECT = 10
 THREADS = "TF_NUM_INTRAOP_THREADS"
 """The variable from which TensorFlow takes the number of its threads when it starts."""
 
+JOBS = "LIB_JOBS"
+"""The variable in which the builder says how many chapters share the processors."""
+
 _one_at_a_time = threading.Lock()  # a worker may be told to have several threads
 
 
@@ -64,6 +67,11 @@ def threads() -> int:
             f"{THREADS}: {named} is not allowed; it must be a whole number from 0 to 9999"
         )
     return int(named or 0) or _processors()
+
+
+def fitting(each: int) -> int:
+    """Return how many processes of so many threads fit: 1 or more."""
+    return max(1, _processors() // (each * int(os.environ.get(JOBS) or 1)))
 
 
 @lru_cache(maxsize=1)
@@ -188,9 +196,10 @@ def run(
         Address of a Dask scheduler, as ``tcp://host:8786``. Lost workers are replaced by the
         others. Empty: this machine.
     workers
-        Processes on this machine; 1 is this process itself. By default as many as fit, at the
-        number of threads above: one, unless ``TF_NUM_INTRAOP_THREADS`` says less than there are
-        processors. (Two processes with one thread are no faster than one with two.)
+        Processes on this machine; 1 is this process itself. By default as many as fit beside the
+        chapters that run at once, at the number of threads above: one, unless
+        ``TF_NUM_INTRAOP_THREADS`` says less than there are processors. (Two processes with one
+        thread are no faster than one with two.)
 
     Returns
     -------
@@ -214,7 +223,7 @@ def run(
     ]
     with _on(cluster):
         parallel = Parallel(
-            n_jobs=-1 if cluster else workers or max(1, _processors() // each),
+            n_jobs=-1 if cluster else workers or fitting(each),
             return_as="generator_unordered",  # to say at once what has finished
             batch_size=1,  # a lost worker loses one unit
             pre_dispatch="all",  # workers that join later find something to do

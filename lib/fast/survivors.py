@@ -57,9 +57,10 @@ def withstood(
 
     verdict = np.ones(len(images), np.bool_)
     waiting = _hardest_first(model, images, labels)[::-1].tolist()
-    example = np.full(attacks.BATCH, EMPTY)
-    attempt, judged, label, target = np.zeros((4, attacks.BATCH), np.int64)
-    clean = np.zeros((attacks.BATCH, *images.shape[1:]), np.float32)
+    size = attacks.batch_size(len(images))
+    example = np.full(size, EMPTY)
+    attempt, judged, label, target = np.zeros((4, size), np.int64)
+    clean = np.zeros((size, *images.shape[1:]), np.float32)
     current = clean.copy()
 
     def begin(slot: int) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import nbformat
 from papermill import PapermillExecutionError, execute_notebook
 
-from lib.compute import provenance, registered
+from lib.compute import provenance, registered, sweeps
 from lib.site import kernels
 from lib.site.board import OnCell
 from lib.site.book import Book, Chapter
@@ -143,8 +143,10 @@ class Run:
         found = _contents(self.results, "*.csv")
         return {name: content for name, content in found.items() if name not in saved}
 
-    def execute(self, on_cell: OnCell) -> None:
+    def execute(self, on_cell: OnCell, jobs: int = 1) -> None:
         """Run the chapter, and publish the executed copy if every cell succeeded.
+
+        ``jobs`` chapters run at once: they share the processors for their sweeps.
 
         Raises
         ------
@@ -167,6 +169,7 @@ class Run:
         variables = {
             "LIB_RESULTS": str(self.results),
             "LIB_PRESET": self.preset,
+            sweeps.JOBS: str(jobs),
             "LIB_GIVEN": json.dumps(self.given),
             # The chapter compares: what it runs with, and by which code.
             "LIB_RUN": json.dumps(
@@ -246,9 +249,9 @@ def execute_all(
         A chapter failed. Those that ran beside it were stopped, and none has started since.
     """
 
-    def execute(run: Run) -> None:
+    def execute(run: Run, at_once: int) -> None:
         with progress(run) as on_cell:
-            run.execute(on_cell)
+            run.execute(on_cell, at_once)
 
     groups: list[list[Run]] = []
     for run in runs:
@@ -261,7 +264,8 @@ def execute_all(
         for run in current:
             unchanged(run)
         with ThreadPoolExecutor(jobs) as pool:
-            futures = [pool.submit(execute, run) for run in group if run not in current]
+            waiting = [run for run in group if run not in current]
+            futures = [pool.submit(execute, run, min(jobs, len(waiting))) for run in waiting]
             try:
                 ended, _ = wait(futures, return_when=FIRST_EXCEPTION)
                 for future in ended:

@@ -18,7 +18,7 @@ from lib.stages import accelerated, data, models
 from lib.stages.data import Images, Labels
 
 BATCH = 128
-"""Images attacked at once: every batch is filled up to this size, so nothing is traced twice."""
+"""Images attacked at once, at most; batches are filled up, so that nothing is traced twice."""
 
 ROUNDING = 1e-6  # float32 sums overshoot the radius by about 4e-8
 
@@ -110,6 +110,14 @@ def _perturb_batch(
     )
 
 
+def batch_size(count: int) -> int:
+    """Return in batches of how many images so many are attacked: 128, or fewer if they are few.
+
+    Always a multiple of 32, as TensorFlow compiles a function anew for each size.
+    """
+    return min(BATCH, 32 * max(1, -(-count // 32)))
+
+
 def perturb(
     model: Any,
     attack: Attack,
@@ -154,9 +162,10 @@ def perturb(
     adversarial = np.empty_like(images)
     if attack.method == "pgd" and attack.random_start:
         tf.random.set_seed(seed)  # also makes TensorFlow set every compiled function up again
-    starts = range(0, len(images), BATCH)
+    size = batch_size(len(images))
+    starts = range(0, len(images), size)
     for start in tqdm(starts, desc=str(attack.method), delay=5, leave=False):
-        rows = np.arange(start, start + BATCH) % len(images)  # the last batch is filled up
+        rows = np.arange(start, start + size) % len(images)  # the last batch is filled up
         perturbed = _perturb_batch(
             function,
             attack,
@@ -164,7 +173,7 @@ def perturb(
             tf.constant(labels[rows]),
             targeted,
         )
-        stop = min(start + BATCH, len(images))
+        stop = min(start + size, len(images))
         adversarial[start:stop] = perturbed.numpy()[: stop - start]
     check(images, adversarial, attack.epsilon)
     return adversarial

@@ -175,11 +175,11 @@ def every_attempt(
     steps, step_size = steps_of(attack)
     budget = tf.constant(attack.epsilon, tf.float32), tf.constant(step_size, tf.float32)
     step = stepper(model, attack.loss_input)
-    withstood = np.ones(len(images), np.bool_)
+    withstood, size = np.ones(len(images), np.bool_), attacks.batch_size(len(images))
     for attempt in range(attempts):
         targets = np.array([target(int(label), attempt, targeted=targeted) for label in labels])
-        for first in range(0, len(images), attacks.BATCH):
-            rows = np.arange(first, first + attacks.BATCH) % len(images)  # filled up
+        for first in range(0, len(images), size):
+            rows = np.arange(first, first + size) % len(images)  # filled up
             clean = images[rows]
             current = np.stack(
                 [

@@ -274,6 +274,7 @@ class TestSideBySide:
     while not Path({other!r}).exists():
         assert time.monotonic() < end, "the other one does not run"
         time.sleep(0.05)
+    assert os.environ["LIB_JOBS"] == "2", "sweeps do not know of the other one"
     """
 
     def test_two_chapters_run_at_once(self, new_book: Callable[..., Book]) -> None:
@@ -286,7 +287,8 @@ class TestSideBySide:
     def test_who_measures_or_reads_the_others_runs_alone(
         self, new_book: Callable[..., Book], says: str
     ) -> None:
-        took = "import time; began = time.time(); time.sleep(1); print(began, time.time())"
+        took = "import os, time; began = time.time(); time.sleep(1); print(began, time.time())"
+        took += "\nassert os.environ['LIB_JOBS'] == '1'"
         book = new_book(took)
         write_chapter(book, "02_alone", took, **{says: True})
         write_chapter(book, "03_after", took)
