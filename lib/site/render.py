@@ -21,7 +21,7 @@ import nbformat
 import yaml
 
 from lib.compute import provenance
-from lib.site import folders, reading
+from lib.site import folders, origins, reading
 from lib.site.book import Book
 from lib.site.runner import Run
 
@@ -39,7 +39,7 @@ SVG = "image/svg+xml"
 FULL_SCALE = "paper"
 """The preset of the full-scale run."""
 
-FOR_THE_SITE = "site"
+FOR_THE_SITE = origins.FOLDER
 """A folder beside the results of a run: what chapters put there is copied into the site."""
 
 FOLDED = {
@@ -126,12 +126,28 @@ def _stage(book: Book, runs: list[Run], stage: Path) -> None:
     (stage / "book" / FIGURES).mkdir()
     for run, notebook in notebooks.items():
         _save_figures(notebook, stage / "book" / FIGURES)
+        kept = _records(book, run)
+        for name in origins.note(notebook, kept.keys()):
+            for group, path in kept[name].items():
+                copy = stage / FOR_THE_SITE / origins.RECORDS / group / path.name
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, copy)
         shown = _for_readers(notebook, book.root)
         for cell in shown.cells:
             if cell.cell_type == "markdown":
                 cell.source = _without_glue(cell.source, absent)
         reading.stated(shown, seconds[run])
         nbformat.write(shown, stage / "book" / f"{run.chapter.name}.ipynb")
+
+
+def _records(book: Book, run: Run) -> dict[str, dict[str, Path]]:
+    """Return the records that there are, by name and by the folder of the site that has them."""
+    found: dict[str, dict[str, Path]] = {}
+    places = {origins.FULL_SCALE: book.source / "results", origins.THIS_RUN: run.results}
+    for folder, results in places.items():
+        for path in [*sorted(results.glob("*.csv")), *results.glob("bench.json")]:
+            found.setdefault(path.stem, {})[folder] = path
+    return found
 
 
 def _without(contents: Any, pages: set[str]) -> Any:
