@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from contextlib import ExitStack
 
 from lib.compute import cache
 from lib.exercises import checks, printed
@@ -9,10 +10,12 @@ from lib.exercises import checks, printed
 CANNOT_BE_READ = (TypeError, ValueError, AttributeError, LookupError)
 """What a check raises at an answer of another kind than it asks for."""
 
+_silence = ExitStack()
+
 
 def quiet() -> None:
     """Say no more what comes from the cache, in this notebook, so that results stand alone."""
-    cache.heard_by(lambda line: None).__enter__()
+    _silence.enter_context(cache.heard_by(lambda line: None))
 
 
 def check(number: str, answer: object) -> None:

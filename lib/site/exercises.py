@@ -23,7 +23,7 @@ class Solved(NamedTuple):
     seconds: float
     """Of processor time, after the chapter's cells that it needs have run."""
     said: str
-    """What it printed."""
+    """What it printed, its warnings and progress too."""
     names: Mapping[str, Any]
     """Those of the notebook afterwards."""
 
@@ -88,7 +88,7 @@ def solve(chapter: Chapter, values: Mapping[str, Any]) -> Iterator[Solved]:
     exec("from lib import exercises\nexercises.quiet()", names)
     for number, code in codes.items():
         said, started = io.StringIO(), time.process_time()
-        with contextlib.redirect_stdout(said):
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             exec(code, names)
         yield Solved(number, time.process_time() - started, said.getvalue(), names)
 
@@ -115,4 +115,4 @@ def took(folder: Path, number: str) -> str:
     except (OSError, KeyError):
         return ""
     time = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{max(1.0, seconds):.0f} s"
-    return f"*Measured: {time} of one processor's time, once the chapter has run.*"
+    return f"*Measured: {time} of one processor's time; less where the chapter's results are kept.*"
