@@ -7,7 +7,7 @@ is written down here.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -534,14 +534,12 @@ def exercise_10_3(answer: Any, gradient: Any, own_step: Any, bills: Any) -> Cond
 
 def exercise_11_1(answer: Sequence[str], claims: Any) -> Conditions:
     """the names of claims."""
-    said: list[Mapping[str, Any]] = [
-        {
-            name: claims.judge(claim.as_measured, claims.full_scale(margin)).says
-            for name, claim in claims.ALL.items()
-        }
-        for margin in (0.003, 0.01, 0.03)
-    ]
-    right = {name for name in claims.ALL if len({each[name] for each in said}) > 1}
+    at = [claims.full_scale(margin) for margin in (0.003, 0.01, 0.03)]
+    said = {
+        name: {claims.judge(claim.as_measured, record).says for record in at}
+        for name, claim in claims.ALL.items()
+    }
+    right = {name for name, verdicts in said.items() if len(verdicts) > 1}
     yield {*answer} <= {*claims.ALL}, "Names of `claims.ALL`."
     yield (
         {*answer} <= right,

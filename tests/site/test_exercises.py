@@ -138,7 +138,8 @@ def solved() -> Iterator[Callable[[str], dict[str, Any]]]:
             each for each in CHAPTERS if number in printed.read(printed.FOLDER / f"{each.name}.md")
         )
         if chapter.name not in known:
-            values = settings([chapter], REAL_BOOK.preset("smoke"), {})[chapter.name]
+            given = {"rounds": 1} if "rounds" in chapter.parameters else {}  # of timings
+            values = settings([chapter], REAL_BOOK.preset("smoke"), given)[chapter.name]
             with pytest.MonkeyPatch.context() as patch:
                 patch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)  # no processes of a sweep
                 found = {each.number: each for each in running.solve(chapter, values)}
