@@ -1,9 +1,9 @@
 """Runs the solutions of exercises as they are printed, and measures how long that takes."""
 
-import ast
 import contextlib
 import io
 import json
+import symtable
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,20 +28,23 @@ class Solved(NamedTuple):
     """Those of the notebook afterwards."""
 
 
-def _names(source: str, context: type[ast.expr_context]) -> set[str]:
-    tree = ast.parse(source)
-    found = {
-        node.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, context)
+def _bound(source: str) -> set[str]:
+    """Return the names that some code binds outside of its functions."""
+    table = symtable.symtable(source, "cell", "exec")
+    return {
+        each.get_name() for each in table.get_symbols() if each.is_assigned() or each.is_imported()
     }
-    if context is ast.Store:
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                found.add(node.name)
-            elif isinstance(node, ast.Import | ast.ImportFrom):
-                found |= {(each.asname or each.name).partition(".")[0] for each in node.names}
-    return found
+
+
+def _used(table: symtable.SymbolTable) -> set[str]:
+    """Return the names of the notebook that some code uses, in its functions too."""
+    outermost = table.get_type() == "module"
+    used = {
+        each.get_name()
+        for each in table.get_symbols()
+        if each.is_referenced() and (outermost or each.is_global())
+    }
+    return used.union(*map(_used, table.get_children()))
 
 
 def needed(chapter: Chapter, code: str) -> list[str]:
@@ -49,11 +52,11 @@ def needed(chapter: Chapter, code: str) -> list[str]:
 
     A name is bound in one cell of a chapter, which makes this complete.
     """
-    wanted, found = _names(code, ast.Load), []
+    wanted, found = _used(symtable.symtable(code, "solutions", "exec")), []
     for cell in reversed([each for each in chapter.notebook.cells if each.cell_type == "code"]):
-        if "parameters" in cell.metadata.get("tags", []) or _names(cell.source, ast.Store) & wanted:
+        if "parameters" in cell.metadata.get("tags", []) or _bound(cell.source) & wanted:
             found.append(cell.source)
-            wanted |= _names(cell.source, ast.Load)
+            wanted |= _used(symtable.symtable(cell.source, cell.id, "exec"))
     return found[::-1]
 
 
@@ -114,5 +117,9 @@ def took(folder: Path, number: str) -> str:
         seconds = float(json.loads((folder / SECONDS).read_text("utf-8"))[number])
     except (OSError, KeyError):
         return ""
-    time = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{max(1.0, seconds):.0f} s"
-    return f"*Measured: {time} of one processor's time; less where the chapter's results are kept.*"
+    spent = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
+    if seconds < 1.5:
+        spent = "about a second" if seconds >= 0.5 else "less than a second"
+    return (
+        f"*Measured: {spent} of one processor's time; less where the chapter's results are kept.*"
+    )

@@ -9,12 +9,14 @@ from typing import Any
 import nbformat
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from lib import exercises
 from lib.exercises import checks, printed
 from lib.site import exercises as running
 from lib.site.schema import settings
 
+from ..browser import open_browser
 from ..conftest import REAL_BOOK
 
 CHAPTERS = [chapter for chapter in REAL_BOOK.chapters.values() if running.printed_in(chapter)]
@@ -60,8 +62,17 @@ SAID: dict[str, Callable[[SimpleNamespace], object]] = {
     "5.2": lambda n: n.by_batch[32] > n.by_batch[512],
     "5.3": lambda n: n.carried[0] < 0.1 < n.carried[1],
     "6.1": lambda n: n.most < 0.5,
-    "6.2": lambda n: True,
-    "6.3": lambda n: True,
+    "6.2": lambda n: (
+        n.models.accuracy(n.last_only, n.crafted, n.digits)
+        < n.models.accuracy(n.training.defended(n.tuning), n.crafted, n.digits) - 0.05
+    ),
+    "6.3": lambda n: (
+        abs(
+            n.models.accuracy(n.split, n.crafted, n.digits)
+            - n.models.accuracy(n.training.defended(n.split_tuning), n.crafted, n.digits)
+        )
+        < 0.1
+    ),
     "7.1": lambda n: (
         abs(n.at_last - n.adaptive.accuracy(n.Evaluation(n.split_pgd, "pgd", 0.1, 20))) < 0.1
     ),
@@ -205,6 +216,17 @@ class TestBook:
             numbers = re.findall(r'caption-number">Exercise ([\d.]+) <', page)
             assert numbers == [*printed.read(printed.FOLDER / f"{chapter.name}.md")]
             assert len(re.findall(r'class="solution dropdown admonition"', page)) == len(numbers)
+
+    def test_a_solution_is_folded_until_its_button_is_pressed(self, site: Path) -> None:
+        with open_browser() as browser:
+            page = browser.new_page()
+            page.goto((site / "book" / "02_attacks.html").as_uri())
+            text = page.locator("#sol-02-1 pre")
+            expect(text).to_be_hidden()
+            button = page.get_by_role("button", name="solution to Exercise 2.1")
+            button.focus()
+            page.keyboard.press("Enter")
+            expect(text).to_be_visible()
 
 
 class TestChecks:
