@@ -3,6 +3,9 @@
 import inspect
 import sys
 from contextlib import ExitStack
+from functools import partialmethod
+
+from tqdm import tqdm
 
 from lib.compute import cache
 from lib.exercises import checks, printed
@@ -14,7 +17,9 @@ _silence = ExitStack()
 
 
 def quiet() -> None:
-    """Say no more what comes from the cache, in this notebook, so that results stand alone."""
+    """Leave out what the cache says and bars of progress from here on: results stand alone."""
+    _silence.callback(setattr, tqdm, "__init__", tqdm.__init__)
+    tqdm.__init__ = partialmethod(tqdm.__init__, disable=True)
     _silence.enter_context(cache.heard_by(lambda line: None))
 
 
