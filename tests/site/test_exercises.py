@@ -1,5 +1,6 @@
 """Every exercise can be checked, every solution runs as it is printed, and says what it shows."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -208,9 +209,11 @@ class TestBook:
         ends = [printed.code(each).strip().splitlines()[-1] for each in solutions.values()]
         assert asked == ends
 
-    def test_each_solution_was_measured(self) -> None:
+    def test_what_was_measured_is_said_and_nothing_else(self) -> None:
+        measured = json.loads((printed.FOLDER / running.SECONDS).read_text("utf-8"))
+        assert measured and measured.keys() <= PRINTED.keys()
         for number in PRINTED:
-            assert running.took(printed.FOLDER, number), number
+            assert ("Measured: " in running.took(printed.FOLDER, number)) == (number in measured)
 
     def test_the_page_numbers_exercises_as_their_checks_do(self, site: Path) -> None:
         for chapter in CHAPTERS:
