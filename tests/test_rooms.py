@@ -16,7 +16,8 @@ MAY_IMPORT = {
     "lab": set(),
     "bench": {"compute", "stages", "fast", "evidence"},
     "cards": {"compute", "stages", "evidence"},
-    "site": {"compute"},
+    "exercises": {"compute", "stages", "evidence"},
+    "site": {"compute", "exercises"},
 }
 """What each room may import, beside itself."""
 

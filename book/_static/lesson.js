@@ -63,3 +63,11 @@ document.addEventListener("DOMContentLoaded", () => {
     });
   }
 });
+
+/* Each button that unfolds a solution says which one; the buttons are there when the page is. */
+window.addEventListener("load", () => {
+  for (const button of document.querySelectorAll(".solution .toggle-button")) {
+    const title = button.closest(".solution").querySelector(".admonition-title a").textContent.trim();
+    button.setAttribute("aria-label", `Show or hide the solution to ${title}`);
+  }
+});

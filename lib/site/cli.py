@@ -16,6 +16,7 @@ from lib.compute import parameters, provenance
 from lib.compute.parameters import RefusedError
 from lib.site import compare as comparison
 from lib.site import copies, reading, render
+from lib.site import exercises as solutions
 from lib.site.board import Board
 from lib.site.book import DEFAULT_PRESET, Book
 from lib.site.runner import ExecutionError, Run, execute_all
@@ -213,6 +214,30 @@ def lab(book: Book, options: tuple[str, ...]) -> None:
     for line in copies.update(book):
         click.echo(line)
     sys.exit(copies.open_jupyter(book, options))
+
+
+@main.command()
+@click.argument("chapters", nargs=-1)
+@preset_option
+@click.option("--record", is_flag=True, help="Keep the measured times, as the site quotes.")
+@click.pass_obj
+@_say_clearly
+def exercises(book: Book, chapters: tuple[str, ...], preset: str, record: bool) -> None:
+    """Run the solutions of the exercises in CHAPTERS (default: all), and say how long each took.
+
+    What the chapters themselves need is computed first, or comes from the cache. So does what a
+    solution has computed before: measure with a cache that has the chapters' results alone.
+    """
+    chosen = [each for each in book.chosen(chapters) if solutions.printed_in(each)]
+    values = settings(chosen, book.preset(preset), {})
+    for chapter in chosen:
+        seconds = {}
+        for solved in solutions.solve(chapter, values[chapter.name]):
+            seconds[solved.number] = round(solved.seconds, 1)
+            click.secho(f"{solved.number}  {solved.seconds:.1f} s", bold=True)
+            click.echo(solved.said)
+        if record:
+            solutions.write(seconds)
 
 
 @main.command("list")

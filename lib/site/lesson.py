@@ -1,8 +1,8 @@
-"""A Sphinx extension: questions that a reader answers before the page does, and quizzes.
+"""A Sphinx extension: questions that a reader answers before the page does, quizzes, solutions.
 
-Both are radio buttons that ``_static/lesson.js`` brings to life: it remembers what was chosen in
-the reader's browser, covers a result until something is, and shows what speaks for or against an
-answer. Without JavaScript nothing is covered and everything can be read.
+Questions and quizzes are radio buttons that ``_static/lesson.js`` brings to life: it remembers
+what was chosen in the reader's browser, covers a result until something is, and shows what speaks
+for or against an answer. Without JavaScript nothing is covered and everything can be read.
 """
 
 from collections.abc import Iterable
@@ -16,6 +16,9 @@ from docutils.statemachine import StringList  # type: ignore[import-untyped]
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, ValidationError
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+from lib.exercises import printed
+from lib.site import exercises
 
 QUIZZES = "quizzes"
 """The folder beside the chapters with a file of questions for each."""
@@ -140,6 +143,43 @@ class QuizDirective(_Asking):
         return [holder]
 
 
+class Solved(SphinxDirective):
+    """The folded solution of an exercise, and how long it was measured to run.
+
+    What stands in it is for those who read the notebook elsewhere, where it is shown as code.
+    """
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return the solution, from the file of the chapter's name."""
+        page = Path(self.env.doc2path(self.env.docname))
+        path = page.parent / printed.FOLDER.name / f"{page.stem}.md"
+        self.env.note_dependency(str(path))
+        number = self.arguments[0]
+        try:
+            text = printed.read(path)[number]
+        except (OSError, KeyError):
+            raise self.error(
+                f"{printed.FOLDER.name}/{path.name} has no solution {number}"
+            ) from None
+        chapter, exercise = number.split(".")
+        lines = [
+            f":::{{solution}} ex-{int(chapter):02d}-{exercise}",
+            f":label: sol-{int(chapter):02d}-{exercise}",
+            ":class: dropdown",
+            "",
+            *text.splitlines(),
+            "",
+            exercises.took(path.parent, number),
+            ":::",
+        ]
+        holder = nodes.Element()
+        self.state.nested_parse(StringList(lines, str(path)), 0, holder)
+        return list(holder.children)
+
+
 def _html(text: str) -> nodes.Node:
     return nodes.raw("", text, format="html")
 
@@ -149,4 +189,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("predict", Predict)
     app.add_directive("predicted", Predicted)
     app.add_directive("quiz", QuizDirective)
+    app.add_directive("solved", Solved)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

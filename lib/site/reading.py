@@ -14,7 +14,7 @@ MINUTES_A_FIGURE = 1
 LINES_A_MINUTE = 15
 """Of code whose names the text has explained."""
 
-ENDS = "## Things to try"
+ENDS = "## Exercises"
 """What follows is work, not reading."""
 
 SAYS = re.compile(r"`python -m lib list \w+`\s+says\s+how\s+long\.")

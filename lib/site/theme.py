@@ -61,6 +61,8 @@ PLAINER = {
     # A list may have items only, and citations are none.
     r'<div role="list" class="citation-list">': '<div class="citation-list">',
     r' role="doc-biblioentry"': "",
+    # A name may be given once on a page, and every exercise gives these.
+    r'<section id="(?:exercise|solution)-content">': "<section>",
     # Marks of names and blanks in code, a seventh of a page, which look like plain text.
     r'<span class="[nw]">([^<]*)</span>': r"\1",
     r"<th(?=[^>]*row_heading)(?![^>]* scope)": '<th scope="row"',

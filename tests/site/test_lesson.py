@@ -49,7 +49,7 @@ class TestQuestions:
         assert len(set(places)) > 1  # the right one is not always at the same place
         cells = nbformat.read(chapter(number), as_version=4).cells
         text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-        order = ("## Summary\n", "## Quiz\n\n```{quiz}\n```", "## Things to try\n")
+        order = ("## Summary\n", "## Quiz\n\n```{quiz}\n```", "## Exercises\n")
         places_in_text = list(map(text.index, order))
         assert places_in_text == sorted(places_in_text)
 

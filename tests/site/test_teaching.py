@@ -32,7 +32,7 @@ class TestTimes:
                 new_code_cell("one = 1\n\ntwo = 2"),
                 new_code_cell("folded = 1", metadata={"tags": ["hide-input"]}),
                 new_code_cell("draw()", metadata={"mystnb": {"figure": {"name": "fig-one"}}}),
-                new_markdown_cell("## Summary\nSaid.\n\n## Things to try\nNot counted."),
+                new_markdown_cell("## Summary\nSaid.\n\n## Exercises\nNot counted."),
                 new_code_cell("not_counted"),
             ]
         )
