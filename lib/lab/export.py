@@ -98,6 +98,7 @@ def write(
     dominant: Sequence[Sequence[int]] = (),
     words: Mapping[str, str] | None = None,
     classes: Sequence[str] = (),
+    name: str = "scene",
 ) -> list[Path]:
     """Write what the lab loads.
 
@@ -115,27 +116,29 @@ def write(
         What a network is called on the page, by name; the name itself if not given.
     classes
         What the classes are called; by their numbers if not given.
+    name
+        Of the images, by which a scene asks for others than the usual ones.
 
     Returns
     -------
     list of Path
-        The scripts: ``scene.js``, which every scene loads, and one for each network.
+        The scripts: ``NAME.js``, which every scene of these images loads, and one for each network.
     """
     folder.mkdir(parents=True, exist_ok=True)
     pixels = np.round(images * 255).astype(np.uint8)
     scene = {
         "images": [base64.b64encode(image.tobytes()).decode("ascii") for image in pixels],
         "labels": [int(label) for label in labels],
-        "networks": {name: (words or {}).get(name, name) for name in networks},
+        "networks": {network: (words or {}).get(network, network) for network in networks},
         "dominant": [list(map(int, layer)) for layer in dominant],
         **({"classes": list(classes)} if classes else {}),
     }
-    written = [folder / "scene.js"]
-    written[0].write_text(f"labData.scene = {json.dumps(scene)};\n", encoding="utf-8")
-    for name, network in networks.items():
-        path = folder / f"network-{name}.js"
+    written = [folder / f"{name}.js"]
+    written[0].write_text(f"labData.{name} = {json.dumps(scene)};\n", encoding="utf-8")
+    for called, network in networks.items():
+        path = folder / f"network-{called}.js"
         content = json.dumps(description(network))
-        path.write_text(f"labData.networks[{json.dumps(name)}] = {content};\n", encoding="utf-8")
+        path.write_text(f"labData.networks[{json.dumps(called)}] = {content};\n", encoding="utf-8")
         written.append(path)
     return written
 

@@ -129,8 +129,9 @@ var Lab = (function () {
   /* --- A scene ------------------------------------------------------------------------------ */
 
   async function mount(root) {
-    await script("scene.js");
-    const { images, labels, networks, dominant, classes } = labData.scene;
+    const kind = root.dataset.images || "scene";
+    await script(`${kind}.js`);
+    const { images, labels, networks, dominant, classes } = labData[kind];
     const names = Object.keys(networks), id = root.id || "lab";
     const given = new URLSearchParams(root.dataset.scene || "");
     const address = new URLSearchParams(location.hash.slice(1));

@@ -95,6 +95,7 @@ def scene(
     readings: Sequence[Reading],
     *,
     parts: str = "",
+    images: str = "scene",
 ) -> str:
     """Return a scene that waits to be started.
 
@@ -111,6 +112,8 @@ def scene(
         What the networks of the scene read in the attacked image.
     parts
         What the reader can change, in words divided by spaces; everything if empty.
+    images
+        The name of its images, as of :func:`lib.lab.export.write`.
     """
     change = attacked - clean
     said = [str(reading) for reading in readings]
@@ -125,7 +128,7 @@ def scene(
     sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in said)
     return (
         f'<div class="lab" id="{name}" data-scene="{escape(urlencode(state))}" '
-        f'data-parts="{parts}"><div class="lab-pictures">{figures}</div>'
+        f'data-parts="{parts}" data-images="{images}"><div class="lab-pictures">{figures}</div>'
         f'<ul class="lab-said">{sentences}</ul>'
         '<button class="lab-start" type="button" hidden>Try it in the page</button>'
         "<noscript>With JavaScript this picture can be tried at other settings.</noscript></div>"

@@ -48,6 +48,10 @@ def kept():
 def page(kept, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     scripts = export.write(folder, kept, IMAGES.images[:10], IMAGES.labels[:10])
+    garments = data.load("fashion-5k")
+    some, trousers = garments.test.first(3), {"clothes": kept["undefended"]}
+    names = {"classes": garments.class_names, "name": "clothes"}
+    export.write(folder, trousers, some.images, some.labels, **names)
     export.copy_assets(folder)
     sources = ["engine.js", *(path.name for path in scripts), "lab.js"]
     tags = "".join(f'<script src="{name}"></script>' for name in sources)
@@ -238,3 +242,17 @@ class TestScene:
         assert small.locator("select, input[type=radio]").count() == 0
         assert small.locator("input[type=range]").count() == 2  # epsilon, and the hidden film's
         assert small.locator(".lab-reader").count() == 1
+
+    def test_a_scene_may_have_images_and_networks_of_its_own(self, page):
+        state = {"image": 1, **dict.fromkeys(("against", "left", "right"), "clothes")}
+        html = scenes.scene("worn", state, IMAGES.images[1], IMAGES.images[1], [], images="clothes")
+        page.evaluate("html => document.body.insertAdjacentHTML('beforeend', html)", html)
+        page.evaluate("Lab.mount(document.getElementById('worn'))")
+        page.wait_for_selector("#worn[data-ready]")
+        worn = data.load("fashion-5k")
+        labels = worn.test.first(3).labels
+        names = [f"{worn.class_names[label]}, image {at}" for at, label in enumerate(labels, 1)]
+        choices = page.locator("#worn .lab-strip input")
+        assert [choice.get_attribute("aria-label") for choice in choices.all()] == names
+        assert page.locator("#worn select").first.locator("option").all_inner_texts() == ["clothes"]
+        assert page.locator("#worn .lab-responses").count() == 2
