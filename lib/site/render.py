@@ -285,11 +285,29 @@ def _digest(stage: Path) -> str:
     return text.hexdigest()
 
 
-def _sphinx(stage: Path, output: Path, *, strict: bool) -> Path:
+def in_one_file(book: Book, runs: Iterable[Run], workplace: Path) -> Path:
+    """Render the executed chapters as one page in a folder, and return that page.
+
+    Raises
+    ------
+    RenderError
+        Sphinx failed.
+    """
+    stage = workplace / "stage"
+    _stage(book, list(runs), stage)
+    root = yaml.safe_load((stage / "_toc.yml").read_text("utf-8"))["root"]
+    site = _sphinx(stage, workplace, "singlehtml", strict=False)
+    # Its addresses are those of a page at the top.
+    return (site / f"{root}.html").replace(site / "index.html")
+
+
+def _sphinx(stage: Path, output: Path, builder: str = "html", *, strict: bool) -> Path:
     jupyter_book = "from jupyter_book.cli.main import main; main()"
     command = ["-c", jupyter_book, "build", str(stage), "--path-output", str(output)]
+    if builder != "html":
+        command += ["--builder", "custom", "--custom-builder", builder]
     log = _run([*command, "--keep-going", *(["-W", "-n"] if strict else [])], stage)
-    site = output / "_build" / "html"
+    site = output / "_build" / builder
     if not (site / "index.html").is_file():
         raise RenderError(_complaints(log, stage))
     return site
