@@ -17,7 +17,7 @@ INSTALLED_LAB := .venv/installed-lab-$(call contents,requirements.txt pyproject.
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book lab test bench lock clean distclean
+.PHONY: help book pdf lab test bench lock clean distclean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile | expand -t 20
@@ -28,6 +28,9 @@ help: ## list the commands
 
 book: $(INSTALLED) ## run the chapters, render the site to _build/html
 	$(BIN)/python -m lib build --preset $(PRESET) $(CHAPTERS)
+
+pdf: book $(INSTALLED_TESTS) ## print the book to _build/book.pdf (needs a Chromium)
+	$(BIN)/python -m lib pdf --preset $(PRESET)
 
 lab: $(INSTALLED_LAB) ## open copies of the chapters in JupyterLab, in _build/lab
 	$(BIN)/python -m lib lab

@@ -8,7 +8,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from lib.evidence import facts
+from lib.evidence import facts, records
 from lib.evidence.facts import FactError, Facts
 from lib.evidence.intervals import Interval
 
@@ -83,11 +83,12 @@ PLANTED = [
 def test_a_planted_record_stops_the_chapter(
     chapter: str, record: str, change: Change, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true = facts.full_scale
+    true = records.full_scale
 
-    def with_plant(name: str) -> pd.DataFrame:
-        return change(true(name)) if name == record else true(name)
+    def with_plant(name: str) -> pd.DataFrame | None:
+        rows = true(name)
+        return rows if rows is None or name != record else change(rows)
 
-    monkeypatch.setattr(facts, "full_scale", with_plant)
+    monkeypatch.setattr(records, "full_scale", with_plant)
     with pytest.raises(FactError, match=words):
         run_facts(REAL_BOOK.source / f"{chapter}.ipynb")

@@ -15,8 +15,9 @@ import yaml
 from lib.compute import parameters, provenance
 from lib.compute.parameters import RefusedError
 from lib.site import compare as comparison
-from lib.site import copies, reading, render
+from lib.site import copies, folders, reading, render
 from lib.site import exercises as solutions
+from lib.site import pdf as printing
 from lib.site.board import Board
 from lib.site.book import DEFAULT_PRESET, Book
 from lib.site.runner import ExecutionError, Run, execute_all
@@ -150,6 +151,32 @@ def build(
             )
     first_page, rendered = render.render(book, shown)
     click.echo(f"{'rendered' if rendered else 'site unchanged'}; open {first_page.as_uri()}")
+
+
+@main.command()
+@preset_option
+@click.pass_obj
+@_say_clearly
+def pdf(book: Book, preset: str) -> None:
+    """Print what `build` has run to _build/book.pdf, with bookmarks and links.
+
+    It takes a Chromium that the machine has, and playwright, which tests/requirements.txt pins.
+    Folded code is left out.
+    """
+    printing.browser()  # before minutes are spent
+    values = settings(list(book.chapters.values()), book.preset(preset), {})
+    executed, results = book.build / "executed" / preset, book.build / "results" / preset
+    runs = [
+        Run(book, chapter, values[name], executed / f"{name}.ipynb", results, preset)
+        for name, chapter in book.chapters.items()
+    ]
+    current = [run for run in runs if run.is_current]
+    if not current:
+        raise RefusedError(f"no chapter is up to date: python -m lib build --preset {preset}")
+    target = book.build / "book.pdf"
+    with folders.private(book.build, "printing-") as workplace:
+        printing.write(render.in_one_file(book, current, workplace), target)
+    click.echo(f"{len(current)} of {len(runs)} chapters; open {target.as_uri()}")
 
 
 @main.command()

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from importlib import metadata
@@ -47,6 +48,9 @@ FOLDED = {
     "injected-parameters": "Parameters of this run",
 }
 """Cells that are folded on the page by their tags, so that a chapter begins with its question."""
+
+FOLDED_BY_ITSELF = {"hide-input", "hide-output", "hide-cell"}
+"""Tags by which a cell says that it is folded."""
 
 RENDERING_PACKAGES = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme")
 
@@ -182,6 +186,7 @@ def _without_glue(text: str, absent: set[str]) -> str:
 def _for_readers(notebook: nbformat.NotebookNode, root: Path) -> nbformat.NotebookNode:
     """Fold the parameters, place computed alt texts, drop paths of this machine."""
     own = [f"{folder}{os.sep}" for folder in (sys.prefix, root, Path.home())]
+    _name_folded(notebook)
     for bookkeeping in ("papermill", "run"):
         notebook.metadata.pop(bookkeeping, None)
     for cell in notebook.cells:
@@ -198,6 +203,28 @@ def _for_readers(notebook: nbformat.NotebookNode, root: Path) -> nbformat.Notebo
             for folder in own if "text" in output else ():  # warnings name the file they are in
                 output["text"] = output["text"].replace(folder, "")
     return notebook
+
+
+def _name_folded(notebook: nbformat.NotebookNode) -> None:
+    """Give every folded cell a bar of its own: what it is, and under which heading it stands."""
+    heading, used = "", Counter[str]()
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            for found in re.findall(r"^#+ (.+)$", cell.source, re.MULTILINE):
+                heading = re.sub(r"\{[\w:]+\}|[`$*{}]", "", found)
+        elif FOLDED_BY_ITSELF & {*(tags := cell.metadata.get("tags", []))}:
+            name = heading
+            if "facts" in tags:
+                name = f"what the text quotes ({heading})"
+            elif comment := re.match(r"# (.+)", cell.source):
+                name = comment[1]
+            elif re.match(r"(?:import|from) ", cell.source):
+                name = f"imports ({heading})"
+            used[name] += 1
+            name += f", {used[name]}" if used[name] > 1 else ""
+            prompts = cell.metadata.setdefault("mystnb", {})
+            prompts.setdefault("code_prompt_show", f"Show the {{type}}: {name}")
+            prompts.setdefault("code_prompt_hide", f"Hide the {{type}}: {name}")
 
 
 def _save_figures(notebook: nbformat.NotebookNode, folder: Path) -> None:
@@ -258,11 +285,29 @@ def _digest(stage: Path) -> str:
     return text.hexdigest()
 
 
-def _sphinx(stage: Path, output: Path, *, strict: bool) -> Path:
+def in_one_file(book: Book, runs: Iterable[Run], workplace: Path) -> Path:
+    """Render the executed chapters as one page in a folder, and return that page.
+
+    Raises
+    ------
+    RenderError
+        Sphinx failed.
+    """
+    stage = workplace / "stage"
+    _stage(book, list(runs), stage)
+    root = yaml.safe_load((stage / "_toc.yml").read_text("utf-8"))["root"]
+    site = _sphinx(stage, workplace, "singlehtml", strict=False)
+    # Its addresses are those of a page at the top.
+    return (site / f"{root}.html").replace(site / "index.html")
+
+
+def _sphinx(stage: Path, output: Path, builder: str = "html", *, strict: bool) -> Path:
     jupyter_book = "from jupyter_book.cli.main import main; main()"
     command = ["-c", jupyter_book, "build", str(stage), "--path-output", str(output)]
+    if builder != "html":
+        command += ["--builder", "custom", "--custom-builder", builder]
     log = _run([*command, "--keep-going", *(["-W", "-n"] if strict else [])], stage)
-    site = output / "_build" / "html"
+    site = output / "_build" / builder
     if not (site / "index.html").is_file():
         raise RenderError(_complaints(log, stage))
     return site

@@ -7,14 +7,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from nbformat import NO_CONVERT, read
 from playwright.sync_api import Page
 
-from lib.evidence import records
+from lib.evidence import facts, records
 from lib.lab import export, scenes
 from lib.stages import attacks, data
 from lib.stages.attacks import Attack
 
 from ..browser import open_browser
+from ..conftest import REAL_BOOK
 
 NETWORKS = ("undefended", "split_pgd", "hardened")
 COUNT, EPSILON = 50, 0.1
@@ -134,6 +136,30 @@ def test_a_targeted_step_goes_towards_the_target(page, kept):
 
     nearer = [share(one) > share(other) for one, other in zip(after, before, strict=True)]
     assert np.mean(nearer) > 0.9
+
+
+PICTURE = ["labimports", "labparams", "labload", "labreading", "labshares", "labtold", "labstory"]
+"""The cells of the lab that make the picture of the first page."""
+
+
+@pytest.mark.parametrize(
+    ("name", "instead", "words"),
+    [
+        ("undefended", "hardened", "the undefended network misreads it"),
+        ("split_pgd", "undefended", "the defended one reads it"),
+        ("split_pgd", "hardened", "and misreads a fresh one"),
+    ],
+)
+def test_another_network_stops_the_picture_of_the_first_page(name, instead, words, monkeypatch):
+    true = records.network
+    monkeypatch.setattr(records, "network", lambda kept: true(instead if kept == name else kept))
+    cells = read(REAL_BOOK.source / "lab.ipynb", NO_CONVERT).cells
+    found = [cell for cell in cells if cell.id in PICTURE]
+    assert [cell.id for cell in found] == PICTURE
+    namespace: dict[str, object] = {}
+    with pytest.raises(facts.FactError, match=words):
+        for cell in found:
+            exec(compile(cell.source, cell.id, "exec"), namespace)
 
 
 class TestExport:

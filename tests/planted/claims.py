@@ -1,8 +1,11 @@
 """Wrong records for chapters, and what must then fail."""
 
 from . import Plant, where
+from .costs import slower
 
 MIXED = "training == 'mixed' and test == 'static'"
+
+NOISE = "comparison == 'attack and random noise' and layer == 2"
 
 SMALL_RADIUS = "test == 'small radius' and other == 'undefended'"
 
@@ -25,4 +28,18 @@ PLANTED: list[Plant] = [
     ("claims", "controls_contrasts", where(SMALL_RADIUS, p=1e-4), "undecided"),
     ("claims", "table_05", where("epsilon == 0.3", value=0.3), "as published"),
     ("claims", "targeted_rates", where("attack == 'fgsm'", value=0.1), "except targeted FGSM"),
+    ("claims", "table_12", where("model == 'dense'", value=0), "saves most in the dense"),
+    ("claims", "bench", slower("step", "parallel", 0.5, "dense"), "parallel layers save a little"),
+    ("claims", "bench", slower("step", "parallel", 0.7, "shallow"), "not in the shallow network"),
+    ("claims", "bench", slower("step", "selective", 2), "a layer made for it saves more"),
+    ("claims", "bench", slower("crafting", "ours", 0.05, "PGD"), "the search costs more"),
+    ("claims", "fresh_pgd", where("fraction == 0.1", value=1), "no defence is left"),
+    ("claims", "hardening_ladder", where("seed == 0", **{"worst case": 0.7}), "withstands most"),
+    ("claims", "filter_overlap", where(NOISE, shared=3), "plain noise chooses more than half"),
+    (
+        "claims",
+        "table_11",
+        where(f"{MIXED} and fraction == 0.05", value=0.98),
+        "PGD, mixed: all shares within a point",
+    ),
 ]
