@@ -102,6 +102,37 @@ def overlap(*jaccard):
     return {"filter_overlap": frame("comparison layer jaccard chance chance_high seed", *rows)}
 
 
+def across(fashion, *data_sets, jaccard=0.7):
+    """Return the filters of two data sets, or of those named; ``fashion`` is held on the second."""
+    rows = [
+        (dataset, "base", layer, 0.1, held + off, jaccard, 0.06, 0.1, seed)
+        for dataset, held in zip(data_sets or ("mnist", "fashion"), (0.9, fashion), strict=False)
+        for layer in (1, 2)
+        for seed, off in enumerate((-0.01, 0, 0.01))
+    ]
+    other = ("fashion", "residual", 1, 0.1, 0.1, 0.0, 0.06, 0.1, 0)
+    columns = "dataset model layer by_chance held jaccard chance chance_high seed"
+    return {"across_filters": frame(columns, *rows, other)}
+
+
+def elsewhere(model="residual", static=0.98, before=0.2, all_filters=0.98, third=0.6):
+    """Return the arms of chapter 11 on two data sets, for one network."""
+    values = {
+        "static": {"undefended": before, "dominant": static, "all": all_filters},
+        "clean": {"undefended": 0.99, "dominant": 0.99, "all": 0.99},
+        "PGD": {"undefended": 0.0, "dominant": 0.0, "all": 0.0},
+        "PGD, a third": {"undefended": 0.4, "dominant": third, "all": 0.6},
+    }
+    rows = [
+        (dataset, model, "crafted once", arm, 0, test, 0, value)
+        for dataset in ("mnist", "fashion")
+        for test, of_arm in values.items()
+        for arm, value in of_arm.items()
+    ]
+    columns = "dataset model training arm draw test seed value"
+    return {"across_arms": frame(columns, *rows)}
+
+
 def clean(value, model="base"):
     return {"clean_accuracy": frame("model seed value", (model, 0, value))}
 
@@ -362,7 +393,17 @@ CASES = [
     ("same_for_all_classes", overlap(1.0, 0.6), HOLDS),
     ("same_for_all_classes", overlap(1.0, 0.3), PARTLY),
     ("same_for_all_classes", overlap(0.05, 0.05), NOT),
-    ("across_data_sets", {}, UNTOLD),
+    ("across_data_sets", across(0.8), HOLDS),
+    ("across_data_sets", across(0.15), PARTLY),
+    ("across_data_sets", across(0.8, jaccard=0.3), PARTLY),
+    ("across_data_sets", across(0.8, "mnist"), ABSENT),  # the other is of another network
+    ("across_data_sets", {}, ABSENT),
+    ("other_models", elsewhere(), HOLDS),
+    ("other_models", elsewhere(before=0.98), PARTLY),
+    ("other_models", elsewhere(all_filters=0.999), PARTLY),
+    ("other_models", elsewhere("dense"), ABSENT),  # which is the paper's
+    ("other_models_attacked", elsewhere(), OPEN(2, 4)),  # nobody is left at the full radius
+    ("other_models_attacked", elsewhere(third=0.3), f"{NOT} where it could be told, 2 of 4 open"),
     ("errors_lie_in_a_tenth", defence() | fractions(none=0.2), HOLDS),
     ("errors_lie_in_a_tenth", HALF_NEEDED | alone(0.4), PARTLY),
     ("errors_lie_in_a_tenth", HALF_NEEDED | alone(0.6), OPEN(3, 5)),

@@ -73,6 +73,7 @@ def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 _SOME = (Field(min_length=1), AfterValidator(_each_once))
 
+Datasets = Annotated[tuple[Dataset, ...], *_SOME]
 Architectures = Annotated[tuple[Architecture, ...], *_SOME]
 Epsilons = Annotated[tuple[Epsilon, ...], *_SOME]
 Fractions = Annotated[tuple[Fraction, ...], *_SOME]

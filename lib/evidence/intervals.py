@@ -86,6 +86,23 @@ def wider(*found: Interval) -> Interval:
     return widest._replace(p=float(np.fmax.reduce([interval.p for interval in found])))
 
 
+def apart(one: Interval, other: Interval) -> Interval:
+    """Return the interval for the difference of two estimates that share no chance.
+
+    Each bound takes the half of either interval that it depends on, as Zou and Donner (2008) put
+    it: :func:`newcombe` is the same for two shares. There is no p-value.
+
+    Parameters
+    ----------
+    one, other
+        Estimates with their intervals, as two differences that were found on different images.
+    """
+    difference = one.estimate - other.estimate
+    below = np.hypot(one.estimate - one.low, other.high - other.estimate)
+    above = np.hypot(one.high - one.estimate, other.estimate - other.low)
+    return Interval(difference, float(difference - below), float(difference + above))
+
+
 def newcombe(share: float, other: float, count: int) -> Interval:
     """Return the interval of Newcombe (1998) for the difference of two shares.
 
@@ -99,10 +116,7 @@ def newcombe(share: float, other: float, count: int) -> Interval:
     count
         Images behind each.
     """
-    one, two = wilson(share, count), wilson(other, count)
-    below = ((share - one.low) ** 2 + (two.high - other) ** 2) ** 0.5
-    above = ((one.high - share) ** 2 + (other - two.low) ** 2) ** 0.5
-    return Interval(share - other, share - other - below, share - other + above)
+    return apart(wilson(share, count), wilson(other, count))
 
 
 def gap(ours: ArrayLike, others: ArrayLike, images: int) -> Interval:

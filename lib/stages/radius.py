@@ -38,7 +38,7 @@ class Trial:
         The radius, above 0, of the training and of the attack on what it has trained.
     count
         The first so many validation images; all if ``None``.
-    epochs, crafting_steps
+    epochs, crafting_steps, batch_size
         Of the training. Each step is a third of the radius.
     """
 
@@ -47,12 +47,13 @@ class Trial:
     count: Count | None = None
     epochs: Count = 10
     crafting_steps: Count = 5
+    batch_size: Count = 128
 
     @property
     def hardening(self) -> Hardening:
         """How the network is hardened."""
         crafting = Attack("pgd", self.epsilon, round(self.epsilon / 3, 6), self.crafting_steps)
-        return Hardening(self.victim, crafting, epochs=self.epochs)
+        return Hardening(self.victim, crafting, epochs=self.epochs, batch_size=self.batch_size)
 
 
 @cached

@@ -8,7 +8,7 @@ import pandas as pd
 from lib.evidence import intervals, paper, runs, tables
 from lib.evidence.claims import arms, ask
 from lib.evidence.claims.arms import ATTACKS, KINDS, TENTH
-from lib.evidence.claims.judging import Answer, Part, Question, Recorded, fact
+from lib.evidence.claims.judging import Answer, Part, Question, Recorded, Shares, fact, shares
 
 SPLIT = {True: "whole", False: "split"}
 published = paper.quoted()
@@ -223,3 +223,36 @@ def dense_is_robust(run: Recorded) -> Iterator[Part]:
     """Require about 98% of the split dense network, under every attack of chapter 7."""
     for network, worst in arms.climbed(run, model="dense", fraction=TENTH).items():
         yield run.reaches(f"worst case: {network}", worst, ENOUGH, ask.little_worse)
+
+
+def _of_other_models(run: Recorded, test: str) -> Iterator[tuple[str, dict[str, Shares]]]:
+    """Give the arms of chapter 11, crafted once, of networks that are not the paper's."""
+    rows = run.rows("across_arms", training="crafted once", test=test)
+    others = rows[~rows["model"].isin(paper.table(12)["model"])]
+    if others.empty:
+        raise LookupError("a network that is not the paper's")
+    for (dataset, model), cell in others.groupby(["dataset", "model"], sort=False):
+        yield f"{model}, {dataset}, {test}", {str(arm): shares(a) for arm, a in cell.groupby("arm")}
+
+
+def other_models(run: Recorded) -> Iterator[Part]:
+    """Require of networks that are not the paper's that the defence does there what is claimed.
+
+    With dominant filters static images are read better than before, beyond the margin, and clean
+    and static ones as well as with all filters.
+    """
+    for test in ("static", "clean"):
+        for what, arm in _of_other_models(run, test):
+            if test == "static":
+                before = arm["undefended"]
+                yield run.compare(f"{what}, and before", arm["dominant"], before, ask.better)
+            yield run.compare(f"{what}, and all", arm["dominant"], arm["all"], ask.as_good)
+
+
+def other_models_attacked(run: Recorded) -> Iterator[Part]:
+    """Require that dominant filters leave more than no defence, under PGD at both radii."""
+    for test in ("PGD", "PGD, a third"):
+        for what, arm in _of_other_models(run, test):
+            ours, before = arm["dominant"], arm["undefended"]
+            part = run.compare(f"{what}, and undefended", ours, before, ask.better)
+            yield arms.unless_idle(part, ours.mean, before.mean, before.mean)
