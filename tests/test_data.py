@@ -380,6 +380,20 @@ class TestFashion:
         assert loaded.class_names[7] == "Sneaker"
         assert "MIT" in loaded.source
 
+    def test_some_of_it_are_parted_as_mnist_tiny_is(self):
+        tiny, whole = splits(data.load("fashion-tiny")), splits(data.load("fashion-5k"))
+        assert tuple(map(len, tiny.values())) == SIZES["mnist-tiny"]
+        assert data.load("fashion-tiny").class_names[7] == "Sneaker"
+        seen = [whole["train"], whole["validation"]]
+        known = {
+            image.tobytes(): label
+            for part in seen
+            for image, label in zip(part.images, part.labels, strict=True)
+        }
+        for split in tiny.values():  # of the images that are not for the test
+            np.testing.assert_array_equal(np.bincount(split.labels), [len(split) / 10] * 10)
+            assert [known[image.tobytes()] for image in split.images] == list(split.labels)
+
     def test_its_licence_lies_beside_it_and_it_is_small(self):
         assert "Zalando SE" in fashion_5k.FILE.with_suffix(".LICENSE").read_text()
         assert fashion_5k.FILE.stat().st_size <= 3_000_000

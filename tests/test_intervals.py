@@ -182,6 +182,17 @@ def test_newcombes_interval_is_as_published() -> None:
     assert found[:3] == pytest.approx((0.6, 0.1705, 0.8090), abs=1e-4)
 
 
+def test_estimates_without_common_chance_are_apart_by_the_halves_that_matter() -> None:
+    one, other = intervals.Interval(0.5, 0.2, 0.6), intervals.Interval(0.1, 0.0, 0.5)
+    found = intervals.apart(one, other)
+    assert found[:3] == pytest.approx((0.4, 0.4 - 0.5, 0.4 + 0.02**0.5))
+    back = intervals.apart(other, one)
+    assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
+    # As wide as that of two means: each apart by as much as its neighbour, together by root two.
+    even = intervals.apart(intervals.Interval(0, -1, 1), intervals.Interval(0, -1, 1))
+    assert even.high == pytest.approx(2**0.5)
+
+
 @pytest.mark.parametrize(
     ("shares", "low", "high"),
     [([0.0, 0.0, 0.0], 0.0, 0.0038), ([1.0], 0.9962, 1.0), ([0.97, 0.99, 0.98], 0.9, 1.0)],

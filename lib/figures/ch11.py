@@ -49,7 +49,9 @@ def carries_over(frame: pd.DataFrame) -> Figure:
             look = {"marker": style.MODEL_MARKERS[model], "color": style.MODEL_COLORS[model]}
             height = part["what"].map(places.index)
             axes.plot(part["value"], height, linestyle="", alpha=0.6, label=model, **look)
-            axes.plot(part["chance"], height, "|", color="0.4", markersize=14, label="by chance")
+            known = part["chance"].notna()
+            bar = {"color": "0.4", "markersize": 14, "label": "by chance"}
+            axes.plot(part["chance"][known], height[known], "|", **bar)
         axes.set_title(f"{question}\n{dataset}, {run}", fontsize=9)
         axes.set_yticks(range(len(places)), places)
         axes.set(xlim=(-0.04, 1.04), ylim=(-0.6, len(places) - 0.4))
