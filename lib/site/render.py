@@ -319,7 +319,8 @@ def _slides(pages: Path, site: Path) -> None:
     options = ["-m", "sphinx", "-q", "-b", "revealjs", "-c", str(pages / "slides")]
     _run([*options, str(pages), str(built)], pages)
     for part in ("slides", "_images", "_static/revealjs"):
-        shutil.copytree(built / part, site / part, dirs_exist_ok=True)
+        if (built / part).is_dir():  # a site of few chapters may lack what slides draw
+            shutil.copytree(built / part, site / part, dirs_exist_ok=True)
 
 
 def _run(options: list[str], stage: Path) -> str:
