@@ -535,7 +535,30 @@ def exercise_10_3(answer: Any, gradient: Any, own_step: Any, bills: Any) -> Cond
     )
 
 
-def exercise_11_1(answer: Sequence[str], claims: Any) -> Conditions:
+def exercise_11_1(answer: Any, intervals: Any) -> Conditions:
+    """an interval."""
+    one, other = intervals.Interval(0.06, 0.01, 0.11), intervals.Interval(0.03, -0.02, 0.08)
+    right = intervals.apart(one, other)
+    yield not _close(answer[:3], intervals.apart(other, one)[:3]), "The other way round."
+    yield _close(answer[0], right[0]), "The estimate is the difference of the two effects."
+    yield _close(answer[1:3], right[1:3]), "Each bound takes the half of either interval."
+
+
+def exercise_11_2(answer: Any, curve: Any) -> Conditions:
+    """a dictionary: for each share the largest radius, by data set."""
+    yield {0.3, 0.5, 0.7} <= {*answer}, "Try 0.3, 0.5 and 0.7 at least."
+    for share, found in answer.items():
+        enough = curve[curve["value"] >= share].groupby("dataset")["epsilon"].max()
+        yield dict(found) == enough.to_dict(), f"{share:g}: the largest radius that keeps as much."
+
+
+def exercise_11_3(answer: Any, by_chance: Any) -> Conditions:
+    """a mean Jaccard index."""
+    yield not _close(answer, 0.5), "That is the share of one choice that the other has, too."
+    yield abs(answer - np.mean(by_chance(32, 16))) < 0.01, "`by_chance` draws ten classes."
+
+
+def exercise_12_1(answer: Sequence[str], claims: Any) -> Conditions:
     """the names of claims."""
     at = [claims.full_scale(margin) for margin in (0.003, 0.01, 0.03)]
     said = {
@@ -559,7 +582,7 @@ def _static() -> Any:
     return arms.query("test == 'static'").groupby("arm")["value"].mean()
 
 
-def exercise_11_2(answer: Any) -> Conditions:
+def exercise_12_2(answer: Any) -> Conditions:
     """a share, from 0 to 1."""
     reads = _static()
     dominant, none = reads["dominant filters"], reads["undefended"]
@@ -572,7 +595,7 @@ def exercise_11_2(answer: Any) -> Conditions:
     )
 
 
-def exercise_11_3(answer: Any) -> Conditions:
+def exercise_12_3(answer: Any) -> Conditions:
     """a ratio of errors."""
     from lib.evidence import intervals, records
 

@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from lib.compute import registered
 from lib.compute.cache import cached
-from lib.compute.parameters import Architecture, Count, Dataset, Fraction, Seed
+from lib.compute.parameters import Architecture, Count, Dataset, Fraction, RefusedError, Seed
 from lib.stages import data, registry
 from lib.stages.data import Images, Labels
 
@@ -114,6 +114,26 @@ def conv_filters(architecture: Architecture) -> tuple[int, ...]:
     counts = tuple(layer.filters for layer in conv_layers(build(architecture)))
     random.setstate(state)
     return counts
+
+
+def require_stacks(*architectures: Architecture) -> None:
+    """Check that the layers of some networks follow each other, as a chapter supposes.
+
+    Raises
+    ------
+    RefusedError
+        One has branches.
+    """
+    for name in architectures:
+        if not hasattr(registry.entry("networks", name), "FILTERS"):
+            state = random.getstate()  # as above
+            branches = not isinstance(build(name), keras.Sequential)
+            random.setstate(state)
+            if branches:
+                raise RefusedError(
+                    f"{name} has branches, and this chapter goes through a network layer by layer; "
+                    "chapters 4, 8 and 11 take it"
+                )
 
 
 def untrained(training: Training) -> keras.Model:

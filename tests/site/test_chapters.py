@@ -50,7 +50,11 @@ def run_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cells:
 
 
 LAYER = "layer: base has the convolutions 1 to 2, not 3"
+BRANCHES = "residual has branches, .* layer by layer; chapters 4, 8 and 11 take it"
 IMPOSSIBLE = [
+    ("05_splitting", {"architectures": ["base", "residual"]}, BRANCHES),
+    *((chapter, {"model": "residual"}, BRANCHES) for chapter in ("09_hardening", "10_cost")),
+    ("11_datasets", {"datasets": ["mnist-5k", "mnist-tiny"]}, "two or more .* of different ones"),
     ("04_filters", {"layer": 3}, LAYER),
     *(
         (

@@ -91,9 +91,12 @@ SAID: dict[str, Callable[[SimpleNamespace], object]] = {
     "10.1": lambda n: 0.6 < n.share < 0.7,
     "10.2": lambda n: 0 < n.half < 0.2,
     "10.3": lambda n: 0.9 < n.bound < 1.05,  # times of this machine
-    "11.1": lambda n: not any(n.claims.ALL[name].part == "Filters" for name in n.turned),
-    "11.2": lambda n: n.alone < 0.5 and n.reads["dense layers only"] >= n.reads["dominant filters"],
-    "11.3": lambda n: (
+    "11.1": lambda n: n.between.low < 0 < n.one.low,
+    "11.2": lambda n: all(n.kept[0.3][name] >= radius for name, radius in n.kept[0.5].items()),
+    "11.3": lambda n: 0.3 < n.by_half < 0.36,
+    "12.1": lambda n: not any(n.claims.ALL[name].part == "Filters" for name in n.turned),
+    "12.2": lambda n: n.alone < 0.5 and n.reads["dense layers only"] >= n.reads["dominant filters"],
+    "12.3": lambda n: (
         "within" in n.within and n.falls.p < 0.05 and n.times.low < 1 < 1.5 < n.times.estimate
     ),
 }
@@ -134,9 +137,12 @@ WRONG: dict[str, tuple[Callable[[SimpleNamespace], object], str]] = {
     "10.1": (lambda n: 1 - n.share, "none of the first"),
     "10.2": (lambda n: 0.0, "A larger one"),
     "10.3": (lambda n: 1 / n.bound, "The other way round"),
-    "11.1": (lambda n: n.turned[:-1], "more of them"),
-    "11.2": (lambda n: 1 - n.alone, "What they repair alone"),
-    "11.3": (lambda n: 1 / n.times.estimate, "ratio|other way"),
+    "11.1": (lambda n: n.intervals.apart(n.other, n.one), "other way round"),
+    "11.2": (lambda n: {0.5: n.kept[0.5]}, "at least"),
+    "11.3": (lambda n: 0.5, "share of one choice"),
+    "12.1": (lambda n: n.turned[:-1], "more of them"),
+    "12.2": (lambda n: 1 - n.alone, "What they repair alone"),
+    "12.3": (lambda n: 1 / n.times.estimate, "ratio|other way"),
 }
 """A wrong answer to each exercise, and what the hint speaks of."""
 
