@@ -46,9 +46,10 @@ def carries_over(frame: pd.DataFrame) -> Figure:
     for axes, (run, question), dataset, rows in panels:
         places = list(frame.loc[frame["question"] == question, "what"].unique())[::-1]
         for model, part in rows.groupby("model", sort=False):
-            look = {"marker": style.MODEL_MARKERS[model], "color": style.MODEL_COLORS[model]}
+            name = str(model)
+            look = {"marker": style.MODEL_MARKERS[name], "color": style.MODEL_COLORS[name]}
             height = part["what"].map(places.index)
-            axes.plot(part["value"], height, linestyle="", alpha=0.6, label=model, **look)
+            axes.plot(part["value"], height, linestyle="", alpha=0.6, label=name, **look)
             known = part["chance"].notna()
             bar = {"color": "0.4", "markersize": 14, "label": "by chance"}
             axes.plot(part["chance"][known], height[known], "|", **bar)
