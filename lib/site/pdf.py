@@ -86,7 +86,15 @@ def _own_names(app: Sphinx, page: str, source: list[str]) -> None:
             publisher.settings.id_prefix = f"{page.rpartition('/')[2].replace('_', '-')}-"
 
 
+def _know_all_nodes(app: Sphinx) -> None:
+    """Draw what other extensions made for pages: one that names this builder hides the rest."""
+    known = app.registry.translation_handlers
+    if "singlehtml" in known:
+        known["singlehtml"] = {**known["html"], **known["singlehtml"]}
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the extension."""
+    app.connect("builder-inited", _know_all_nodes)
     app.connect("source-read", _own_names)
     return {"parallel_read_safe": False, "parallel_write_safe": True}
