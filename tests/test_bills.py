@@ -128,7 +128,7 @@ def test_the_full_scale_bill_is_that_of_the_paper_s_numbers_of_images():
         + [("crafting", "PGD", "ours", 1.0, 4.0, 1.0), ("step", "dense", "whole", 1, 9, None)],
         columns=["section", "case", "way", "seconds", "cpu_seconds", "images_per_second"],
     )
-    parts = bills.full_scale(records.full_scale("learning_curves"), times)
+    parts = bills.full_scale(records.full_scale("fine_tuning_curves"), times)
     parts = parts.query("epochs == 'equal'").set_index(["attack", "way", "part"])["seconds"]
     assert parts["fgsm", "whole", "crafting training images"] == pytest.approx(42_000 * 0.1)
     assert parts["fgsm", "mask", "finding dominant filters"] == pytest.approx(9_000 * 0.1)

@@ -676,7 +676,7 @@ class TestCosts:
 
     def test_the_bills_are_those_of_chapter_10(self):
         verdict = judging.judge(RULES["computationally_light"], claims.full_scale())
-        recorded = (records.full_scale(name) for name in ("learning_curves", "bench"))
+        recorded = (records.full_scale(name) for name in ("fine_tuning_curves", "bench"))
         totals = bills.totals(bills.full_scale(*recorded)).set_index(["attack", "epochs", "way"])
         for attack, name in (("fgsm", "FGSM"), ("pgd", "PGD")):
             ratio = totals.loc[(attack, "needed", "selective"), "to the same layers"]

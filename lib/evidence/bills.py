@@ -31,24 +31,24 @@ def epochs_needed(curves: pd.DataFrame) -> pd.DataFrame:
     ----------
     curves
         Accuracies on static validation images: ``attack``, ``fraction`` (1 for the whole
-        network), ``epoch``, ``value``, and ``seed``.
+        network), ``epoch``, ``value``, and ``seed``; of one ``run`` or of several.
 
     Returns
     -------
     pandas.DataFrame
-        A row an attack and seed: ``accuracy``, the best that both reach, and the first epochs at
-        which the ``whole`` and the ``split`` network do.
+        A row a run, attack and seed: ``accuracy``, the best that both reach, and the first epochs
+        at which the ``whole`` and the ``split`` network do.
     """
-    rows = []
-    for (attack, seed), some in curves.groupby(["attack", "seed"]):
+    keys, rows = [key for key in ("run", "attack", "seed") if key in curves], []
+    for place, some in curves.groupby(keys):
         by_epoch = some.assign(part=some["fraction"].eq(1).map({True: "whole", False: "split"}))
         curve = by_epoch.pivot_table("value", "epoch", "part")
         if "split" not in curve:  # all filters train
             curve["split"] = curve["whole"]
         accuracy = curve.max().min()
         reached = (curve >= accuracy).idxmax()
-        rows.append((attack, seed, accuracy, reached["whole"], reached["split"]))
-    return pd.DataFrame(rows, columns=["attack", "seed", "accuracy", "whole", "split"])
+        rows.append((*place, accuracy, reached["whole"], reached["split"]))
+    return pd.DataFrame(rows, columns=[*keys, "accuracy", "whole", "split"])
 
 
 def epochs_compared(epochs: pd.DataFrame) -> pd.DataFrame:
@@ -128,16 +128,15 @@ def full_scale(curves: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     curves
-        The record of chapter 5, ``learning_curves``.
+        The record ``fine_tuning_curves``.
     times
         The record of ``make bench``, ``bench``.
     """
-    of_base = curves.query("model == 'base' and training == 'mixed' and test == 'static'")
     crafting = times.query("section == 'crafting' and case == 'PGD' and way == 'ours'").iloc[0]
     crafted = crafting["images_per_second"] * crafting["seconds"]
     published = paper.quoted()
     return bill(
-        epochs_needed(of_base),
+        epochs_needed(curves.query("model == 'base'")),
         times.query("section == 'step' and case == 'base'").set_index("way")["cpu_seconds"],
         crafting["cpu_seconds"] / crafted / GRADIENTS["pgd"],
         images=int(published["adversarial training clean images"]),

@@ -80,7 +80,7 @@ def epochs(curves: pd.DataFrame, step: "pd.Series[float]", steps_an_epoch: int) 
     Parameters
     ----------
     curves
-        ``fraction`` (1 for the whole network), ``epoch`` and ``value``.
+        ``fraction`` (1 for the whole network), ``epoch`` and ``value``; means over seeds are drawn.
     step
         Seconds of a step by way.
     steps_an_epoch
@@ -88,7 +88,7 @@ def epochs(curves: pd.DataFrame, step: "pd.Series[float]", steps_an_epoch: int) 
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(style.WIDTH, 3.6), sharey=True)
     by_part = {
-        bool(whole): some.set_index("epoch")["value"]
+        bool(whole): some.groupby("epoch")["value"].mean()
         for whole, some in curves.groupby(curves["fraction"] == 1)
     }
     left.plot(by_part[True], color=COLORS["whole"], marker="o", label=NAMES["whole"])

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from . import Change, Plant
+from . import Change, Plant, where
 
 
 def slower(section: str, way: str, factor: float, *cases: str) -> Change:
@@ -36,5 +36,6 @@ PLANTED: list[Plant] = [
     ("10_cost", "bench", slower("step, same kernel", "selective", 2), "Part of it is selecting"),
     ("10_cost", "bench", slower("crafting", "ours", 0.05, "PGD"), "PGD costs more"),
     ("10_cost", "bench", slower("survivors", "survivors", 9), "survivors-undefended"),
-    ("10_cost", "learning_curves", more_seeds, "No epochs are decided"),
+    ("10_cost", "fine_tuning_curves", where("fraction == 1 and epoch < 3", value=0), "fewer"),
+    ("10_cost", "fine_tuning_curves", more_seeds, "No epochs are decided"),
 ]

@@ -327,6 +327,29 @@ def test_axe_finds_nothing_serious(browser: Browser, site: Path, page: str, mode
     assert not found, "\n".join(found)
 
 
+SEEN = """() => {
+    const seen = (style) => style.boxShadow !== "none" ||
+        (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 1);
+    const focused = document.activeElement, parts = [undefined, "::before", "::after"];
+    const is = parts.some((part) => seen(getComputedStyle(focused, part)));
+    return is || focused === document.body ? "" : focused.outerHTML.slice(0, 160);
+}"""
+
+
+@pytest.mark.parametrize("page", LIKE_ALL_OTHERS)
+def test_who_uses_the_keyboard_sees_what_has_the_focus(
+    browser: Browser, site: Path, page: str
+) -> None:
+    opened = browser.new_page()
+    opened.goto((site / f"{page}.html").as_uri(), wait_until="load")
+    hidden = set()
+    for _ in range(120):
+        opened.keyboard.press("Tab")
+        hidden.add(opened.evaluate(SEEN))
+    opened.close()
+    assert hidden == {""}
+
+
 BY_WORDS = {"rules": {"label-content-name-mismatch": {"enabled": True}}}
 """What axe leaves out otherwise: a button is called by the words on it."""
 

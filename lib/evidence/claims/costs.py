@@ -46,7 +46,7 @@ def _part(what: str, way: str, found: Interval) -> Part:
 
 def full_scale(name: str) -> pd.DataFrame | None:
     """Return a full-scale record; times come from what ``make bench`` recorded."""
-    timed, curves = records.full_scale("bench"), records.full_scale("learning_curves")
+    timed, curves = records.full_scale("bench"), records.full_scale("fine_tuning_curves")
     if name == "step_time" and timed is not None:
         return timed[timed["section"] == "step"].rename(columns={"case": "model"})
     if name == "cost_total" and timed is not None and curves is not None:
