@@ -1,14 +1,13 @@
 """Chapters read like a paper: small cells, sentences by people, names with one meaning."""
 
-import ast
 import statistics
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import nbformat
 import pytest
-from IPython.core.inputtransformer2 import TransformerManager
+
+from lib.site import names
 
 from .conftest import REAL_BOOK
 
@@ -16,8 +15,6 @@ CHAPTERS = sorted(REAL_BOOK.source.glob("*.ipynb"))
 LONGEST_CELL, MEDIAN_CELL, ALL_LINES = 25, 8, 4_500
 
 each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-
-plain_python = TransformerManager().transform_cell
 
 
 def code_cells(path: Path) -> list[nbformat.NotebookNode]:
@@ -32,28 +29,6 @@ def tags(cell: nbformat.NotebookNode) -> list[str]:
 def lines(path: Path) -> list[int]:
     cells = (cell for cell in code_cells(path) if "parameters" not in tags(cell))
     return [len(cell.source.splitlines()) for cell in cells]
-
-
-def bound(source: str) -> Iterator[str]:
-    """Give the names that a cell binds at its top level; underscores do not count."""
-    for statement in ast.parse(plain_python(source)).body:
-        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
-            yield statement.name
-        elif isinstance(statement, ast.Import | ast.ImportFrom):
-            for alias in statement.names:
-                yield (alias.asname or alias.name).partition(".")[0]
-        else:
-            own_scope = [ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda]
-            inner = {
-                node
-                for scope in ast.walk(statement)
-                if isinstance(scope, tuple(own_scope))
-                for node in ast.walk(scope)
-            }
-            for node in ast.walk(statement):
-                stores = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-                if stores and node not in inner and node.id != "_":
-                    yield node.id
 
 
 @each_chapter
@@ -72,7 +47,7 @@ def test_a_name_is_bound_in_one_cell(path: Path) -> None:
     """So that a cell can be run again, whatever was run since."""
     places: dict[str, set[str]] = {}
     for cell in code_cells(path):
-        for name in bound(cell.source):
+        for name in names.bound(names.plain(cell.source)) - {"_"}:
             places.setdefault(name, set()).add(cell.id)
     assert not {name: ids for name, ids in places.items() if len(ids) > 1}
 

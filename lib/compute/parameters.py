@@ -10,7 +10,6 @@ import difflib
 import json
 import os
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -335,5 +334,3 @@ def name_files() -> None:
 
 
 name_files()
-if "ipykernel" in sys.modules:  # a notebook may import Keras next
-    check_keras_file()

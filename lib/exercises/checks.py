@@ -9,6 +9,7 @@ is written down here.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -480,25 +481,24 @@ def exercise_9_3(
     )
 
 
+def _share_of_step(costs: Any, network: Any, choice: Any) -> float:
+    """Return what a selective step multiplies, as a share of the whole network's."""
+    work = [
+        costs.step_multiply_adds(network, choice, way).drop(columns="layer").sum().sum()
+        for way in ("selective", "whole")
+    ]
+    return float(work[0] / work[1])
+
+
 def exercise_10_1(
     answer: Any, costs: Any, network: Any, models: Any, model: Any, chosen: Any
 ) -> Conditions:
     """a share, from 0 to 1."""
-    counts = models.conv_filters(model)
-    every = tuple(tuple(range(count)) for count in counts)
-
-    def share(choice: Any) -> float:
-        work = [
-            costs.step_multiply_adds(network, each, way).drop(columns="layer").sum().sum()
-            for each, way in ((choice, "selective"), (every, "whole"))
-        ]
-        return float(work[0] / work[1])
-
+    every = [range(count) for count in models.conv_filters(model)]
+    share = partial(_share_of_step, costs, network)
     yield not _close(answer, share((every[0], (), *chosen[2:]))), "The *first* one is frozen."
-    yield (
-        _close(answer, share(((), every[1], *chosen[2:]))),
-        "All of the second, none of the first.",
-    )
+    right = share(((), every[1], *chosen[2:]))
+    yield _close(answer, right), "All of the second, none of the first."
 
 
 def exercise_10_2(
@@ -507,14 +507,7 @@ def exercise_10_2(
     """a fraction of the filters, in twentieths."""
 
     def share(fraction: float) -> float:
-        work = [
-            costs.step_multiply_adds(network, each, way).drop(columns="layer").sum().sum()
-            for each, way in (
-                (steps.some_filters(model, fraction), "selective"),
-                (chosen, "whole"),
-            )
-        ]
-        return float(work[0] / work[1])
+        return _share_of_step(costs, network, steps.some_filters(model, fraction))
 
     yield 0 <= answer <= 1, "A fraction lies between 0 and 1."
     yield share(answer) <= 0.5, "There a step takes more than half."

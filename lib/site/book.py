@@ -14,6 +14,7 @@ import yaml
 
 from lib.compute import parameters, provenance
 from lib.compute.parameters import RefusedError
+from lib.site import names
 from lib.site.schema import Parameter, declared
 
 DEFAULT_PRESET = "classroom"
@@ -88,18 +89,15 @@ class Chapter:
         RefusedError
             A cell is not Python.
         """
-        from IPython.core.inputtransformer2 import TransformerManager
-
-        plain_python = TransformerManager().transform_cell  # without IPython's % and !
-        names: set[str] = set()
+        found: set[str] = set()
         for number, cell in enumerate(self.notebook.cells, start=1):
             if cell.cell_type != "code":
                 continue
             try:
-                names |= provenance.imported_modules(ast.parse(plain_python(cell.source)))
+                found |= provenance.imported_modules(ast.parse(names.plain(cell.source)))
             except SyntaxError as error:
                 raise RefusedError(f"{self.name}: cell {number} is not Python: {error}") from None
-        return names
+        return found
 
 
 @dataclass(frozen=True)

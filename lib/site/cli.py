@@ -3,7 +3,7 @@
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -87,6 +87,18 @@ values_option = click.option(
 )
 
 
+def _runs(
+    book: Book, preset: str, injected: Mapping[str, Mapping[str, Any]], *, record: bool = False
+) -> list[Run]:
+    """Return the runs of all chapters, by the values that each of them gets."""
+    executed = book.build / "executed" / preset
+    results = book.source / "results" if record else book.build / "results" / preset
+    return [
+        Run(book, chapter, injected[name], executed / f"{name}.ipynb", results, preset)
+        for name, chapter in book.chapters.items()
+    ]
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.pass_context
 def main(context: click.Context) -> None:
@@ -129,12 +141,7 @@ def build(
         book.refuse_lost_references()
     others = [chapter for chapter in book.chapters.values() if chapter not in chosen]
     injected = settings(chosen, values, _parsed(given)) | settings(others, values, {})
-    executed = book.build / "executed" / preset
-    results = book.source / "results" if record else book.build / "results" / preset
-    runs = [
-        Run(book, chapter, injected[name], executed / f"{name}.ipynb", results, preset)
-        for name, chapter in book.chapters.items()
-    ]
+    runs = _runs(book, preset, injected, record=record)
     board = Board()
     with board:
         execute_all(
@@ -165,11 +172,7 @@ def pdf(book: Book, preset: str) -> None:
     """
     printing.browser()  # before minutes are spent
     values = settings(list(book.chapters.values()), book.preset(preset), {})
-    executed, results = book.build / "executed" / preset, book.build / "results" / preset
-    runs = [
-        Run(book, chapter, values[name], executed / f"{name}.ipynb", results, preset)
-        for name, chapter in book.chapters.items()
-    ]
+    runs = _runs(book, preset, values)
     current = [run for run in runs if run.is_current]
     if not current:
         raise RefusedError(f"no chapter is up to date: python -m lib build --preset {preset}")

@@ -3,13 +3,13 @@
 import contextlib
 import io
 import json
-import symtable
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lib.exercises import printed
+from lib.site import names
 from lib.site.book import Chapter
 
 SECONDS = "seconds.json"
@@ -28,35 +28,17 @@ class Solved(NamedTuple):
     """Those of the notebook afterwards."""
 
 
-def _bound(source: str) -> set[str]:
-    """Return the names that some code binds outside of its functions."""
-    table = symtable.symtable(source, "cell", "exec")
-    return {
-        each.get_name() for each in table.get_symbols() if each.is_assigned() or each.is_imported()
-    }
-
-
-def _used(table: symtable.SymbolTable) -> set[str]:
-    """Return the names of the notebook that some code uses, in its functions too."""
-    outermost = table.get_type() == "module"
-    used = {
-        each.get_name()
-        for each in table.get_symbols()
-        if each.is_referenced() and (outermost or each.is_global())
-    }
-    return used.union(*map(_used, table.get_children()))
-
-
 def needed(chapter: Chapter, code: str) -> list[str]:
     """Return the cells of a chapter that bind what some code needs, and what they need.
 
     A name is bound in one cell of a chapter, which makes this complete.
     """
-    wanted, found = _used(symtable.symtable(code, "solutions", "exec")), []
+    wanted, found = names.used(code), []
     for cell in reversed([each for each in chapter.notebook.cells if each.cell_type == "code"]):
-        if "parameters" in cell.metadata.get("tags", []) or _bound(cell.source) & wanted:
-            found.append(cell.source)
-            wanted |= _used(symtable.symtable(cell.source, cell.id, "exec"))
+        plain = names.plain(cell.source)
+        if "parameters" in cell.metadata.get("tags", []) or names.bound(plain) & wanted:
+            found.append(plain)
+            wanted |= names.used(plain)
     return found[::-1]
 
 
@@ -84,16 +66,16 @@ def solve(chapter: Chapter, values: Mapping[str, Any]) -> Iterator[Solved]:
     path = printed_in(chapter)
     solutions = printed.read(path) if path else {}
     codes = {number: printed.code(text) for number, text in solutions.items()}
-    names: dict[str, Any] = {"__name__": "notebook"}
+    notebook: dict[str, Any] = {"__name__": "notebook"}
     for cell in needed(chapter, "\n".join(codes.values())):
-        exec(cell, names)
-        names |= {name: value for name, value in values.items() if name in chapter.parameters}
-    exec("from lib import exercises\nexercises.quiet()", names)
+        exec(cell, notebook)
+        notebook |= {name: value for name, value in values.items() if name in chapter.parameters}
+    exec("from lib import exercises\nexercises.quiet()", notebook)
     for number, code in codes.items():
         said, started = io.StringIO(), time.process_time()
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            exec(code, names)
-        yield Solved(number, time.process_time() - started, said.getvalue(), names)
+            exec(code, notebook)
+        yield Solved(number, time.process_time() - started, said.getvalue(), notebook)
 
 
 def write(seconds: Mapping[str, float]) -> None:

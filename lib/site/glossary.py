@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
+from textwrap import shorten
 
 from docutils import nodes  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util.nodes import make_refnode
 
 LONGEST = 320
@@ -21,20 +24,20 @@ UNTOUCHED = (
 """In these a word stays a word."""
 
 
-def _definitions(app: Sphinx) -> dict[str, tuple[str, str, str]]:
+@lru_cache(maxsize=1)  # the pages of a build share it
+def _definitions(env: BuildEnvironment) -> dict[str, tuple[str, str, str]]:
     """Return by term, in small letters, the page, the anchor and what it means."""
-    found = {}
-    standard = app.env.get_domain("std")
-    for name, _, kind, page, anchor, _ in standard.get_objects():
-        if kind == "term":
-            for term in app.env.get_doctree(page).findall(nodes.term):
-                if anchor in term["ids"] and term.parent is not None:
-                    meaning = next(term.parent.findall(nodes.definition)).astext()
-                    short = re.sub(r"\s+", " ", meaning)
-                    if len(short) > LONGEST:
-                        short = f"{short[:LONGEST].rpartition(' ')[0]} …"
-                    found[name.lower()] = (page, anchor, short)
-    return found
+    places = [place for place in env.get_domain("std").get_objects() if place[2] == "term"]
+    meanings = {
+        (page, anchor): next(term.parent.findall(nodes.definition)).astext()
+        for page in {place[3] for place in places}
+        for term in env.get_doctree(page).findall(nodes.term)
+        for anchor in term["ids"]
+    }
+    return {
+        name.lower(): (page, anchor, shorten(meanings[page, anchor], LONGEST, placeholder=" …"))
+        for name, _, _, page, anchor, _ in places
+    }
 
 
 def _words(doctree: nodes.document) -> Iterator[nodes.Text]:
@@ -54,7 +57,7 @@ def _link_terms(app: Sphinx, doctree: nodes.document, page: str) -> None:
         return
     terms = {
         name.removesuffix("s"): where
-        for name, where in sorted(_definitions(app).items(), key=lambda term: -len(term[0]))
+        for name, where in sorted(_definitions(app.env).items(), key=lambda term: -len(term[0]))
         if where[0] != page
     }
     pattern = re.compile(rf"\b({'|'.join(map(re.escape, terms))})s?\b", re.IGNORECASE)

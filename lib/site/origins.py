@@ -1,14 +1,15 @@
 """Below each figure and table of a page: the cell that made it, and the records that it shows."""
 
 import ast
-import re
+from collections import defaultdict
 from collections.abc import Set
 from pathlib import Path
-from typing import Any, TypeGuard
 
 import nbformat
 from docutils import nodes  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
+
+from lib.site import names
 
 FOLDER = "site"
 """What lies in this folder beside the sources is copied into the site."""
@@ -36,56 +37,37 @@ def _named(tree: ast.AST, known: Set[str]) -> set[str]:
     return found
 
 
-class Sources:
-    """Which records stand behind each name of a notebook, as far as its code goes."""
-
-    def __init__(self, known: Set[str]) -> None:
-        self.known = known
-        self.behind: dict[str, set[str]] = {}
-
-    def of(self, tree: ast.AST) -> set[str]:
-        """Return the records that a piece of code names, or reads through earlier names."""
-        used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - _local(tree)
-        return _named(tree, self.known).union(*(self.behind.get(name, set()) for name in used))
-
-    def run(self, source: str) -> set[str]:
-        """Follow the code of a cell; return the records behind what its last line shows."""
-        shown: set[str] = set()
-        for statement in ast.parse(source).body:
-            shown = self.of(statement)
-            names = _stored(statement) - _local(statement)
-            if isinstance(statement, ast.FunctionDef):
-                names = {statement.name}
-            elif "save" in {getattr(node, "attr", "") for node in ast.walk(statement)}:
-                # The frame that is saved is that record from now on.
-                names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
-                names -= {node.value.id for node in ast.walk(statement) if _has_attribute(node)}
-            for name in names:
-                self.behind[name] = self.behind.get(name, set()) | shown
-        return shown
+def _whose(node: ast.AST) -> str:
+    """Return the name that an expression is built on: ``frame`` of ``frame.assign(seed=0)``."""
+    while isinstance(node, ast.Call | ast.Attribute | ast.Subscript):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else ""
 
 
-def _has_attribute(node: ast.AST) -> TypeGuard[Any]:
-    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+def follow(source: str, known: Set[str], behind: defaultdict[str, set[str]]) -> set[str]:
+    """Return the records behind what the last line of a cell shows.
 
-
-def _stored(tree: ast.AST) -> set[str]:
-    return {
-        node.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    }
-
-
-def _local(tree: ast.AST) -> set[str]:
-    """Return the names that mean something only within a comprehension or a function."""
-    found = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.comprehension):
-            found |= _stored(node.target)
-        elif isinstance(node, ast.FunctionDef):
-            found |= _stored(node)
-    return found
+    Parameters
+    ----------
+    source
+        Of the cell.
+    known
+        The names of all records.
+    behind
+        The records behind each name of the notebook so far, as far as its code goes; the cell's own
+        names are added.
+    """
+    shown: set[str] = set()
+    for statement in ast.parse(source).body:
+        code = ast.unparse(statement)
+        shown = _named(statement, known).union(*(behind[name] for name in names.used(code)))
+        calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
+        saved = [call for call in calls if getattr(call.func, "attr", "") == "save"]
+        # A frame that is saved is that record from now on.
+        frames = {name for call in saved for arg in call.args if (name := _whose(arg))}
+        for name in names.bound(code) | frames:
+            behind[name] |= shown
+    return shown
 
 
 def _shows(cell: nbformat.NotebookNode) -> bool:
@@ -111,27 +93,28 @@ def note(notebook: nbformat.NotebookNode, known: Set[str]) -> set[str]:
     set of str
         All records that are noted.
     """
-    sources, noted = Sources(known), set[str]()
+    behind: defaultdict[str, set[str]] = defaultdict(set)
+    noted = set[str]()
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            behind = sources.run(re.sub(r"^[%!].*", "", cell.source, flags=re.MULTILINE))
+            shown = follow(names.plain(cell.source), known, behind)
             if _shows(cell) and "facts" not in cell.metadata.get("tags", []):
-                cell.metadata["records"] = sorted(behind)
-                noted |= behind
+                cell.metadata["records"] = sorted(shown)
+                noted |= shown
     return noted
 
 
 def _link(app: Sphinx, doctree: nodes.document) -> None:
     """Put a line of links below each figure and table, and a place to lead to above its cell."""
     for cell in [*doctree.findall(nodes.container)]:
-        names = cell.get("cell_metadata", {}).get("records")
-        if names is None or cell.get("nb_element") != "cell_code":
+        records = cell.get("cell_metadata", {}).get("records")
+        if records is None or cell.get("nb_element") != "cell_code":
             continue
         place = f"cell-{cell['cell_index']}"
         cell["ids"].append(place)
         links = {"this cell": f"#{place}"}
         for folder in (FULL_SCALE, THIS_RUN):
-            for name in names:
+            for name in records:
                 for path in (Path(app.srcdir) / FOLDER / RECORDS / folder).glob(f"{name}.*"):
                     told = f"{name} ({folder.replace('-', ' ')})"
                     links[told] = f"../{RECORDS}/{folder}/{path.name}"

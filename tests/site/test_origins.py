@@ -1,6 +1,7 @@
 """Figures and tables say what made them, from which records; terms say what they mean."""
 
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -13,24 +14,22 @@ from .test_pages import PAGES
 KNOWN = {"table_04", "curves_seen", "bench", "noise", "other_one"}
 
 CODE = {
-    "frame = pd.DataFrame([name for name in ('other_one',)])": [],
-    "seen = run.both('curves_seen', mine)": [],
-    "figures.draw(seen.groupby(name))": ["curves_seen"],
-    "run.save('other_one', mine, code='stages')\nfigures.draw(mine)": ["other_one"],
-    "def of(network):\n    return seen[network]\n\nfigures.draw(of('base'))": ["curves_seen"],
-    "table_04 = 4\nrun.table(4, alone)": ["table_04"],
-    "attackers = ['noise', 'bench']\nfigures.draw(attackers)": [],
-    "figures.draw(facts.full_scale('bench'), '%')": ["bench"],
-    "figures.draw([seen for seen in 'abc'])": [],
+    "frame = pd.DataFrame([name for name in ('other_one',)])": {"other_one"},
+    "seen = run.both('curves_seen', mine)": {"curves_seen"},
+    "figures.draw(seen.groupby(name))": {"curves_seen"},
+    "run.save('other_one', mine.assign(model=model))\nfigures.draw(mine)": {"other_one"},
+    "figures.draw(model)": set(),
+    "def of(network):\n    return seen[network]\n\nfigures.draw(of('base'))": {"curves_seen"},
+    "table_04 = 4\nrun.table(4, alone)": {"table_04"},
+    "attackers = ['noise', 'bench']\nfigures.draw(attackers)": set(),
+    "figures.draw(facts.full_scale('bench'), '%')": {"bench"},
+    "figures.draw([seen for seen in 'abc'])": set(),
 }
 
 
 def test_records_are_followed_from_name_to_name() -> None:
-    sources = origins.Sources(KNOWN)
-    found = {code: sorted(sources.run(code)) for code in CODE}
-    assert {code: names for code, names in found.items() if "draw" in code or "table" in code} == {
-        code: names for code, names in CODE.items() if "draw" in code or "table" in code
-    }
+    behind: defaultdict[str, set[str]] = defaultdict(set)
+    assert {code: origins.follow(code, KNOWN, behind) for code in CODE} == CODE
 
 
 def test_only_what_is_shown_gets_a_line() -> None:
