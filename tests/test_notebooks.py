@@ -1,5 +1,6 @@
 """Chapters read like a paper: small cells, sentences by people, names with one meaning."""
 
+import ast
 import statistics
 from itertools import pairwise
 from pathlib import Path
@@ -50,6 +51,30 @@ def test_a_name_is_bound_in_one_cell(path: Path) -> None:
         for name in names.bound(names.plain(cell.source)) - {"_"}:
             places.setdefault(name, set()).add(cell.id)
     assert not {name: ids for name, ids in places.items() if len(ids) > 1}
+
+
+KERAS = {"keras", "tensorflow", "cleverhans"}
+
+
+def imported(path: Path) -> list[str]:
+    """Return the modules that a notebook imports at the top level of its cells, in order."""
+    trees = (ast.parse(names.plain(cell.source)) for cell in code_cells(path))
+    found: list[str] = []
+    for node in (node for tree in trees for node in tree.body):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append(node.module or "")
+    return found
+
+
+@each_chapter
+def test_lib_has_looked_at_the_settings_before_keras_starts(path: Path) -> None:
+    """Keras stops at a broken keras.json with a traceback that names no file, whoever runs it."""
+    modules = imported(path)
+    of_keras = [module for module in modules if module.split(".")[0] in KERAS]
+    if of_keras:
+        assert "lib.stages" in modules[: modules.index(of_keras[0])]
 
 
 @each_chapter
