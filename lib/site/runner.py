@@ -16,6 +16,8 @@ from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from textwrap import shorten
+from threading import Event
+from time import sleep
 from typing import Any
 
 import nbformat
@@ -248,10 +250,17 @@ def execute_all(
     ExecutionError
         A chapter failed. Those that ran beside it were stopped, and none has started since.
     """
+    stopped = Event()
 
     def execute(run: Run, at_once: int) -> None:
-        with progress(run) as on_cell:
-            run.execute(on_cell, at_once)
+        if stopped.is_set():  # by the chapter that ran before in this thread
+            return
+        try:
+            with progress(run) as on_cell:
+                run.execute(on_cell, at_once)
+        except BaseException:
+            stopped.set()
+            raise
 
     groups: list[list[Run]] = []
     for run in runs:
@@ -271,8 +280,11 @@ def execute_all(
                 for future in ended:
                     future.result()
             except BaseException:  # Ctrl-C too
+                stopped.set()
                 pool.shutdown(wait=False, cancel_futures=True)
-                kernels.stop_all()
+                while not all(future.done() for future in futures):
+                    kernels.stop_all()  # again: one may just have been about to start
+                    sleep(0.1)
                 raise
 
 

@@ -8,14 +8,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import wait
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
+from typing import Any
 
 import nbformat
 import pytest
 from click.testing import CliRunner, Result
 
 from lib.compute import provenance
+from lib.site import runner
 from lib.site.book import Book, Chapter
 from lib.site.cli import main
 from lib.site.runner import Run
@@ -319,6 +325,37 @@ class TestSideBySide:
         _wait_until(lambda: not _is_alive(int((book.root / "pid").read_text())))
         assert not (book.build / "executed").exists()
         assert not (book.root / "never").exists()
+
+    def test_none_starts_while_a_failure_is_on_its_way(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A thread takes the next chapter before the one that waits has heard of the failure."""
+        begun: list[str] = []
+        beside, killed = Event(), Event()
+
+        class Fake(SimpleNamespace):
+            chapter, is_current = SimpleNamespace(runs_alone=False), False
+
+            def execute(self, *_: object) -> None:
+                begun.append(self.name)
+                if self.name == "fails":
+                    beside.wait()
+                    raise RuntimeError("no")
+                beside.set()
+                killed.wait()
+
+        def waits(*arguments: Any, **options: Any) -> Any:
+            found = wait(*arguments, **options)
+            time.sleep(0.2)
+            return found
+
+        kills = iter([lambda: None, lambda: None, killed.set])  # its kernel is not there at first
+        monkeypatch.setattr(runner, "wait", waits)
+        monkeypatch.setattr(runner.kernels, "stop_all", lambda: next(kills)())
+        runs: Any = [Fake(name=name) for name in ("fails", "starts late", "never")]
+        with pytest.raises(RuntimeError, match="no"):
+            runner.execute_all(runs, progress=lambda _: nullcontext(print), unchanged=print, jobs=2)
+        assert begun == ["fails", "starts late"]
 
 
 class TestFailures:
