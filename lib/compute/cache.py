@@ -17,13 +17,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from filelock import FileLock, Timeout
 from joblib import Memory
 from platformdirs import user_cache_path
 
-from lib.compute import parameters, provenance, registered
+from lib.compute import parameters, provenance, registered, units
 from lib.compute.parameters import RefusedError
 
 E = TypeVar("E")
@@ -169,6 +169,10 @@ def cached(function: Callable[[E], R]) -> Callable[[E], R]:
         # The key says all that determines the result, so nothing else may count.
         stored = memory.cache(_compute, ignore=["function", "experiment"])
         digest = key(function, experiment)
+        if (kept := units.find(digest)) is not None:
+            units.note(digest, function.__qualname__, experiment, kept)
+            report(f"comes with the book   {experiment}")
+            return cast(R, kept)
         with warnings.catch_warnings():
             # joblib warns that a large result takes long to store: that is what it is for.
             warnings.simplefilter("ignore", UserWarning)
@@ -180,6 +184,7 @@ def cached(function: Callable[[E], R]) -> Callable[[E], R]:
                     result = stored(function, experiment, digest)
                 if not stored.check_call_in_cache(function, experiment, digest):
                     report(f"NOT KEPT, see above: to stop now loses it  {experiment}")
+        units.note(digest, function.__qualname__, experiment, result)
         return result
 
     return recalled

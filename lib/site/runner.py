@@ -23,7 +23,7 @@ from typing import Any
 import nbformat
 from papermill import PapermillExecutionError, execute_notebook
 
-from lib.compute import provenance, registered, sweeps
+from lib.compute import provenance, registered, sweeps, units
 from lib.site import kernels
 from lib.site.board import OnCell
 from lib.site.book import Book, Chapter
@@ -182,6 +182,11 @@ class Run:
                 }
             ),
         }
+        notes = self.unfinished.with_suffix(".units")
+        if self.results == self.book.source / "results":
+            variables[units.NOTES] = str(notes)
+        kept = self.results / "units" / f"{self.chapter.name}.jsonl"
+        units.keep(notes, kept, whole=False)  # of a run that was killed
         try:
             with kernels.manager(self.book.root, variables) as kernel_manager:
                 notebook = execute_notebook(
@@ -194,10 +199,13 @@ class Run:
                     kernel_manager_class=kernel_manager,
                     on_cell_start=started,
                 )
+            units.keep(notes, kept, whole=True)
         except PapermillExecutionError as error:
             raise self._failure(cell, total, f"{error.ename}: {error.evalue}") from error
         except RuntimeError as error:  # the kernel died, or did not start
             raise self._failure(cell, total, str(error)) from error
+        finally:
+            units.keep(notes, kept, whole=False)
         if lack := _lack(notebook):
             raise self._failure(cell, total, lack)
 

@@ -164,6 +164,22 @@ class TestBuild:
         assert result.exit_code == 0, result.output
         assert (copy.source / "results" / "numbers.csv").read_text() == "epsilon\n0.4\n"
 
+    @pytest.mark.usefixtures("unrendered")
+    def test_what_a_recorded_run_has_computed_stays_when_it_fails(
+        self, new_book: Callable[..., Book]
+    ) -> None:
+        noting = "from lib.compute import units\nunits.note({key!r}, 'f', 'e', 0.5)"
+        book = new_book(noting.format(key="first"), "raise ValueError('no')")
+        assert invoke(book, "build").exit_code == 1
+        kept = book.source / "results" / "units" / "01_tiny.jsonl"
+        assert not kept.exists()
+        assert invoke(book, "build", "--record").exit_code == 1
+        assert [json.loads(line)["key"] for line in kept.open()] == ["first"]
+        write_chapter(book, "01_tiny", noting.format(key="second"))
+        assert invoke(Book(book.root), "build", "--record").exit_code == 0
+        assert [json.loads(line)["key"] for line in kept.open()] == ["second"]
+        assert not [*book.build.rglob("*.units*")]
+
 
 def test_run_executes_one_chapter_without_the_site(new_book: Callable[..., Book]) -> None:
     book = new_book(*CELLS)
