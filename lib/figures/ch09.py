@@ -63,7 +63,7 @@ def arm_curves(frame: pd.DataFrame) -> Figure:
             ax=axes,
         )
         _by_epoch(axes)
-        axes.set_title(f"{run}, {width} hidden units", fontsize=10)
+        axes.set_title(f"{run}, {width} hidden units")
         axes.set(ylabel="under PGD, validation (%)", ylim=(-0.02, None))
     style.legend(figure, 3)
     return figure

@@ -53,7 +53,7 @@ def carries_over(frame: pd.DataFrame) -> Figure:
             known = part["chance"].notna()
             bar = {"color": "0.4", "markersize": 14, "label": "by chance"}
             axes.plot(part["chance"][known], height[known], "|", **bar)
-        axes.set_title(f"{question}\n{dataset}, {run}", fontsize=9)
+        axes.set_title(f"{question}\n{dataset}, {run}")
         axes.set_yticks(range(len(places)), places)
         axes.set(xlim=(-0.04, 1.04), ylim=(-0.6, len(places) - 0.4))
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
