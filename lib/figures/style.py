@@ -246,9 +246,7 @@ def class_matrix(
     return axes
 
 
-def name_classes(
-    axis: Axis, names: Sequence[str], *, every: int = 1, middle: float = 0.0
-) -> None:
+def name_classes(axis: Axis, names: Sequence[str], *, every: int = 1, middle: float = 0.0) -> None:
     """Write what the classes are called along an axis.
 
     Parameters
