@@ -79,6 +79,23 @@ def test_a_network_is_drawn_with_every_layer_and_shape():
     assert texts == ["Conv2D", "28 x 28\nx 32", "Flatten", "3136"]
 
 
+WORDS = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag"]
+
+
+def test_no_text_is_too_small_for_a_phone():
+    look = {"rows": "true", "columns": "read", "colorbar": "images", "names": [*WORDS, "Boot"]}
+    style.class_matrix(np.eye(10, dtype=int), hide_diagonal=True, **look)
+    style.image_grid(np.zeros((2, 4, 4)), 2, ["one", "two"])
+    style.network_diagram([("Dense", (10,))])
+    _, axes = plt.subplots()
+    axes.plot([1], label="line")
+    axes.legend(title="lines")
+    assert style.WIDTH <= 5.3
+    for number in plt.get_fignums():
+        texts = plt.figure(number).findobj(mpl.text.Text)
+        assert [text for text in texts if text.get_text() and text.get_fontsize() < 10] == []
+
+
 def test_names_are_drawn_as_they_are_written():
     """A class of a data set may have any name; none of it is a formula or a tag."""
     names = ["$x^", "a<b>&c", "\\frac{1", "_" * 3, "$5 shoes$"]
