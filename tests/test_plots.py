@@ -79,21 +79,15 @@ def test_a_network_is_drawn_with_every_layer_and_shape():
     assert texts == ["Conv2D", "28 x 28\nx 32", "Flatten", "3136"]
 
 
-WORDS = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag"]
-
-
-def test_no_text_is_too_small_for_a_phone():
-    look = {"rows": "true", "columns": "read", "colorbar": "images", "names": [*WORDS, "Boot"]}
-    style.class_matrix(np.eye(10, dtype=int), hide_diagonal=True, **look)
-    style.image_grid(np.zeros((2, 4, 4)), 2, ["one", "two"])
+def test_a_phone_draws_ten_points_with_nine_pixels():
+    words = ["T-shirt", *map(str, range(1, 10))]
+    style.class_matrix(np.eye(10, dtype=int), rows="", columns="", colorbar="", names=words)
     style.network_diagram([("Dense", (10,))])
-    _, axes = plt.subplots()
-    axes.plot([1], label="line")
-    axes.legend(title="lines")
-    assert style.WIDTH <= 5.3
-    for number in plt.get_fignums():
-        texts = plt.figure(number).findobj(mpl.text.Text)
-        assert [text for text in texts if text.get_text() and text.get_fontsize() < 10] == []
+    for figure in map(plt.figure, plt.get_fignums()):
+        texts = [text for text in figure.findobj(mpl.text.Text) if text.get_text()]
+        assert min(text.get_fontsize() for text in texts) >= 10
+        margins = 2 * mpl.rcParams["savefig.pad_inches"]
+        assert 9 * 7.2 * (figure.get_figwidth() + margins) <= 390 - 2 * 16
 
 
 def test_names_are_drawn_as_they_are_written():
