@@ -310,7 +310,10 @@ def test_a_phone_shows_whole_tables_and_legible_figures(
     )
     figures = opened.eval_on_selector_all(
         "article figure img[src$='.svg']",
-        "all => all.map(image => [image.getAttribute('src'), image.clientWidth])",
+        """all => Promise.all(all.map(image => {
+            image.loading = "eager";  // those out of sight, too
+            return image.decode().then(() => [image.getAttribute("src"), image.clientWidth]);
+        }))""",
     )
     opened.close()
     assert not scrolls
