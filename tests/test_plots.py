@@ -79,6 +79,17 @@ def test_a_network_is_drawn_with_every_layer_and_shape():
     assert texts == ["Conv2D", "28 x 28\nx 32", "Flatten", "3136"]
 
 
+def test_a_phone_draws_ten_points_with_nine_pixels():
+    words = ["T-shirt", *map(str, range(1, 10))]
+    style.class_matrix(np.eye(10, dtype=int), rows="", columns="", colorbar="", names=words)
+    style.network_diagram([("Dense", (10,))])
+    for figure in map(plt.figure, plt.get_fignums()):
+        texts = [text for text in figure.findobj(mpl.text.Text) if text.get_text()]
+        assert min(text.get_fontsize() for text in texts) >= 10
+        margins = 2 * mpl.rcParams["savefig.pad_inches"]
+        assert 9 * 7.2 * (figure.get_figwidth() + margins) <= 390 - 2 * 16
+
+
 def test_names_are_drawn_as_they_are_written():
     """A class of a data set may have any name; none of it is a formula or a tag."""
     names = ["$x^", "a<b>&c", "\\frac{1", "_" * 3, "$5 shoes$"]

@@ -317,6 +317,11 @@ class TestShow:
         assert "100,384" in cells
         assert ">120,042<" in tables.show(pd.DataFrame({"total": [120042]})).to_html()
 
+    def test_columns_that_name_a_row_become_one(self):
+        html = self.html(names=["model", "epsilon"])
+        cells = re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", html)
+        assert cells[:4] == ["model, epsilon", "paper", "base, 0.3", "98.94%"]
+
     def test_the_caption_is_there_and_the_index_is_not(self):
         html = self.html(caption="What it shows")
         assert "<caption>What it shows</caption>" in html

@@ -161,8 +161,7 @@ def show(judged: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """
     rows = []
     for row in judged.to_dict("records"):
-        # Names keep to one line: the numbers beside them do not break either.
-        shown = {key: str(row[key]).replace(" ", "\N{NO-BREAK SPACE}") for key in keys}
+        shown = {key: str(row[key]) for key in keys}
         if row["verdict"] not in (BOTH_FALLEN, BOTH_WORSE):
             # Rounded first, so that no zero has a sign.
             ahead = Interval(*(round(row[name], 4) + 0.0 for name in _SEEN))

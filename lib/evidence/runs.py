@@ -149,4 +149,5 @@ class Run:
     def table(self, number: int, this_run: pd.DataFrame) -> Styler:
         """Return a table of the paper for a page, its numbers beside ours."""
         caption = f"Table {number}: {paper.CAPTIONS[number]}"
-        return tables.show(self.side_by_side(number, this_run), caption=caption)
+        shown = self.side_by_side(number, this_run).drop(columns="attack", errors="ignore")
+        return tables.show(shown, caption=caption)  # which names the attack

@@ -1,7 +1,7 @@
 """Numbers side by side: the paper's, the full-scale run's, this run's; and as a page shows them."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from html import escape
 from typing import Any
 
@@ -118,11 +118,23 @@ def _of_numbers(column: "pd.Series[Any]") -> bool:
     return bool(begins_with_one.all())
 
 
+def _named(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    rows = frame[list(names)].itertuples(index=False)
+    joined = [
+        ", ".join(f"{name:g}" if isinstance(name, float) else str(name) for name in row)
+        for row in rows
+    ]
+    rest = frame.drop(columns=list(names))
+    rest.insert(0, ", ".join(names), joined)
+    return rest
+
+
 def show(
     frame: pd.DataFrame,
     percent: bool = True,
     caption: str | None = None,
     html: Collection[str] = (),
+    names: Sequence[str] = (),
 ) -> Styler:
     """Return a table for a page: aligned, with its caption, and without an index.
 
@@ -138,6 +150,8 @@ def show(
         What the table shows.
     html
         Columns whose entries are HTML of ours. All other text is shown as it is.
+    names
+        Columns that name a row together: they become one, which a phone has room for.
 
     Returns
     -------
@@ -145,6 +159,8 @@ def show(
         It names no colours, so that it follows the page from light to dark. Equal tables give
         equal HTML.
     """
+    if names:
+        frame = _named(frame, names)
     decimals = frame.select_dtypes("float").columns
     measured = "{:.2%}" if percent else "{:,.6g}"
     formats: dict[Any, Any] = {name: "{:g}" if name in _SETTINGS else measured for name in decimals}

@@ -29,7 +29,10 @@ def classes(
     rows = images.reshape(10, of_each, 28, 28).swapaxes(0, 1)
     titles = [*names, *[""] * (len(images) - len(names))]
     words = () if tuple(names) == style.DIGITS else titles
-    return style.image_grid(rows.reshape(-1, 28, 28), columns=10, titles=words)
+    figure = style.image_grid(rows.reshape(-1, 28, 28), columns=10, titles=words)
+    for axes in figure.axes[:10] if words else ():
+        axes.title.set_rotation(90)  # beside each other they would overlap
+    return figure
 
 
 def training(frame: pd.DataFrame) -> Figure:

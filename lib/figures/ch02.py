@@ -57,7 +57,7 @@ def steps(climbs: pd.DataFrame, by_fgsm: pd.DataFrame) -> Figure:
         if name == "accuracy":
             style.in_percent(axes)
             axes.set_title(f"epsilon {epsilon:g}")
-    style.legend(figure, 3, above=True)
+    style.legend(figure, 2, above=True)
     return figure
 
 
@@ -111,8 +111,8 @@ def budget(frame: pd.DataFrame, reach: float) -> Figure:
         Number of steps times their size: marked by a dotted line.
     """
     by_quantity = frame.melt(["PGD", "epsilon"], ["change", "loss", "accuracy"], "quantity")
-    figure, panels = style.panels(by_quantity, across="quantity", height=3.2, sharex=True)
-    for axes, _, name, rows in panels:
+    figure, panels = style.panels(by_quantity, "quantity", height=1.9, rest=0.6, sharex=True)
+    for axes, name, _, rows in panels:
         sns.lineplot(rows, x="epsilon", y="value", hue="PGD", style="PGD", markers=True, ax=axes)
         axes.axvline(reach, color="grey", linestyle=":")
         axes.set(xlabel="epsilon", ylabel=style.QUANTITIES[name])

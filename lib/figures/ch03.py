@@ -90,7 +90,7 @@ def rates(frame: pd.DataFrame, names: Sequence[str] = style.DIGITS) -> Figure:
 
 
 def ticks(frame: pd.DataFrame, names: Sequence[str] = style.DIGITS) -> Figure:
-    """Draw which targets one image of each class reaches, a matrix for each attack and run.
+    """Draw which targets one image of each class reaches, a row a run and a column an attack.
 
     Above each stands the number of its ticks. Where the paper is among the runs, frames mark
     the cells of the others that differ from it.
@@ -102,27 +102,27 @@ def ticks(frame: pd.DataFrame, names: Sequence[str] = style.DIGITS) -> Figure:
     names
         What the classes are called.
     """
-    height = 6.8 / max(2, frame["run"].nunique())
-    figure, panels = style.panels(frame, "attack", "run", height=height, sharey=True)
-    for axes, attack, run, rows in panels:
+    figure, panels = style.panels(
+        frame, "run", "attack", height=2.6, rest=0.5, sharex=True, sharey=True
+    )
+    for axes, run, attack, rows in panels:
         reached = _matrix(rows) == 1
         published = frame[(frame["attack"] == attack) & (frame["run"] == "paper")]
         differs = reached != (reached if published.empty else _matrix(published) == 1)
         axes.imshow(0.3 * reached, cmap="Blues", vmin=0, vmax=1, zorder=0)
         axes.plot(range(10), range(10), "_", color="0.6")
         for source, target in np.argwhere(reached):
-            axes.text(target, source, "\N{CHECK MARK}", ha="center", va="center", fontsize=10)
+            axes.text(target, source, "\N{CHECK MARK}", ha="center", va="center")
         for source, target in np.argwhere(differs):
             corner = (target - 0.42, source - 0.42)
             axes.add_patch(Rectangle(corner, 0.84, 0.84, fill=False, ec=_ORANGE, lw=1.6))
-        axes.set(xlabel="target")
+        axes.set(xlabel="target", ylabel="source")
         for axis in (axes.xaxis, axes.yaxis):
             style.name_classes(axis, names)
         axes.set_title(f"{attack.upper()}, {run}: {reached.sum()}")
         axes.tick_params(length=0)
+        axes.label_outer()
         sns.despine(ax=axes, left=True, bottom=True)
-        if axes.get_subplotspec().is_first_col():
-            axes.set_ylabel("source")
     return figure
 
 
@@ -164,17 +164,16 @@ def side_by_side(frame: pd.DataFrame, names: Sequence[str] = style.DIGITS) -> Fi
     parts = dict([*frame.groupby(_ROW)])
     ordered = pd.concat(parts[row] for row in _ROWS if row in parts)
     figure, panels = style.panels(
-        ordered, _ROW, "attack", height=1.65, rest=1.2, sharex=True, sharey=True
+        ordered, _ROW, "attack", height=1.9, rest=1.4, sharex=True, sharey=True
     )
-    figure.set_figwidth(4.6)
     shades = plt.get_cmap("Blues").with_extremes(bad="0.85")  # the diagonal
     for axes, (loss_input, run), attack, rows in panels:
         drawn = axes.imshow(100 * _matrix(rows), cmap=shades, vmin=0, vmax=100)
         axes.set(xlabel="target")
         for axis in (axes.xaxis, axes.yaxis):
-            style.name_classes(axis, names, every=2, small=True)
+            style.name_classes(axis, names, every=2)
         name = run if run == loss_input else f"{loss_input},\n{run}"
-        axes.set_ylabel(f"{name}\nsource", fontsize=9)
+        axes.set_ylabel(f"{name}\nsource")
         axes.label_outer()
         if axes.get_subplotspec().is_first_row():
             axes.set_title(attack.upper())

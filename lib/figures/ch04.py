@@ -83,7 +83,7 @@ def classes(frame: pd.DataFrame, names: Sequence[str] = style.DIGITS) -> Figure:
         axes.plot(joint, [-1] * len(joint), "v", ms=6, color=_ORANGE, clip_on=False)
         last = len(matrix) - 1
         axes.set(ylabel="class", ylim=(last + 0.5, -0.5))
-        style.name_classes(axes.yaxis, names[: last + 1], every=3, small=True)
+        style.name_classes(axes.yaxis, names[: last + 1], every=3)
         axes.set_title(f"convolution {layer}, {run}", pad=14)
     axes.set_xlabel("filter")
     bar = figure.colorbar(drawn, ax=figure.axes, location="bottom", shrink=0.6, aspect=30)

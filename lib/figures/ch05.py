@@ -77,7 +77,7 @@ def curves(frame: pd.DataFrame) -> Figure:
         )
         style.in_percent(axes)
         axes.set(ylabel="accuracy (%)")
-        axes.set_title(f"{attack.upper()}, {_TRAININGS[training]}, {run}", size=10)
+        axes.set_title(f"{attack.upper()}, {_TRAININGS[training]}, {run}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     style.legend(figure, 2)
     return figure

@@ -47,7 +47,7 @@ def arm_curves(frame: pd.DataFrame) -> Figure:
     frame
         ``run``, ``width``, ``arm``, ``epoch`` and ``value``; means over all other columns.
     """
-    figure, panels = style.panels(frame, "width", "run", height=2.7, rest=0.8, sharey=True)
+    figure, panels = style.panels(frame, "width", "run", height=2.9, rest=0.8, sharey=True)
     for axes, width, run, rows in panels:
         if rows.empty:
             axes.set_axis_off()
@@ -63,7 +63,7 @@ def arm_curves(frame: pd.DataFrame) -> Figure:
             ax=axes,
         )
         _by_epoch(axes)
-        axes.set_title(f"{run}, {width} hidden units", fontsize=10)
+        axes.set_title(f"{run},\n{width} hidden units")
         axes.set(ylabel="under PGD, validation (%)", ylim=(-0.02, None))
     style.legend(figure, 3)
     return figure

@@ -40,7 +40,7 @@ def counted(counts: pd.DataFrame) -> Figure:
     counts
         ``kind`` (the label of a panel), ``way``, ``part``, ``value``.
     """
-    figure, panels = style.panels(counts, "kind", height=2.9)
+    figure, panels = style.panels(counts, "kind", height=3.1)
     for axes, kind, _, parts in panels:
         _stacked(axes, parts, "value")
         axes.set_xlabel(kind)

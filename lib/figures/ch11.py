@@ -1,10 +1,12 @@
 """Figures of chapter 11: one data set beside another."""
 
+from textwrap import fill
+
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lib.figures import style
 
@@ -24,8 +26,9 @@ def radii(frame: pd.DataFrame, needed: float) -> Figure:
     look = {"hue": "dataset", "style": "run", "markers": True}
     sns.lineplot(frame, x="epsilon", y="value", errorbar=None, ax=axes, **look)
     axes.set(xlabel="epsilon", ylabel="validation images kept (%)")
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     style.in_percent(axes)
-    style.legend(figure, 3)
+    style.legend(figure, 2)
     return figure
 
 
@@ -41,7 +44,7 @@ def carries_over(frame: pd.DataFrame) -> Figure:
     """
     rows_of_panels = ["run", "question"]
     figure, panels = style.panels(
-        frame, rows_of_panels, "dataset", height=1.75, rest=0.6, sharex=True, sharey="row"
+        frame, rows_of_panels, "dataset", height=1.95, rest=0.6, sharex=True, sharey="row"
     )
     for axes, (run, question), dataset, rows in panels:
         places = list(frame.loc[frame["question"] == question, "what"].unique())[::-1]
@@ -53,7 +56,7 @@ def carries_over(frame: pd.DataFrame) -> Figure:
             known = part["chance"].notna()
             bar = {"color": "0.4", "markersize": 14, "label": "by chance"}
             axes.plot(part["chance"][known], height[known], "|", **bar)
-        axes.set_title(f"{question}\n{dataset}, {run}", fontsize=9)
+        axes.set_title(f"{fill(question, 24)}\n{dataset}, {run}")
         axes.set_yticks(range(len(places)), places)
         axes.set(xlim=(-0.04, 1.04), ylim=(-0.6, len(places) - 0.4))
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
@@ -61,5 +64,5 @@ def carries_over(frame: pd.DataFrame) -> Figure:
         axes.set_axisbelow(True)
     for axes in figure.axes[-2:]:
         axes.set_xlabel("share (%)")
-    style.legend(figure, 5)
+    style.legend(figure, 4)
     return figure

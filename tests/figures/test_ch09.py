@@ -53,7 +53,7 @@ def test_hardening_has_two_lines_and_a_band_as_wide_as_the_growth() -> None:
 def test_arm_curves_are_means_over_networks_in_a_panel_for_each_run() -> None:
     figure = ch09.arm_curves(ARM_CURVES)
     titles = [axes.get_title() for axes in figure.axes]
-    assert titles == [f"{run}, 32 hidden units" for run in RUNS]
+    assert titles == [f"{run},\n32 hidden units" for run in RUNS]
     assert lines(figure.axes[0]) == [pytest.approx([0.1, 0.2, 0.3, 0.4])] * len(ARMS)
     assert figure.axes[0].get_xlabel() == "epoch"
     worse = ch09.arm_curves(ARM_CURVES.assign(value=0.0))

@@ -296,6 +296,36 @@ LIKE_ALL_OTHERS = ("book/intro", "book/02_attacks", "book/claims", "book/lab")
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_a_phone_shows_whole_tables_and_legible_figures(
+    browser: Browser, site: Path, page: str
+) -> None:
+    opened = browser.new_page(viewport={"width": PHONE["width"], "height": PHONE["height"]})
+    opened.goto((site / f"{page}.html").as_uri(), wait_until="load")
+    opened.add_style_tag(content=".covered { display: block !important; }")
+    opened.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    scrolls = opened.eval_on_selector_all(
+        "article table",
+        """all => all.filter(table => table.offsetWidth > table.parentElement.clientWidth)
+            .map(table => [table.offsetWidth, table.innerText.slice(0, 100)])""",
+    )
+    figures = opened.eval_on_selector_all(
+        "article figure img[src$='.svg']",
+        """all => Promise.all(all.map(image => {
+            image.loading = "eager";  // those out of sight, too
+            return image.decode().then(() => [image.getAttribute("src"), image.clientWidth]);
+        }))""",
+    )
+    opened.close()
+    assert not scrolls
+    for source, width in figures:
+        drawing = (site / page).parent.joinpath(source).read_text(encoding="utf-8")
+        points = float(re.findall(r'<svg [^>]*width="([\d.]+)pt"', drawing)[0])
+        # Glyphs are paths, scaled by a hundredth of the size of the font.
+        sizes = [100 * float(scale) for scale in re.findall(r"scale\(([\d.]+) -", drawing)]
+        assert min(sizes, default=10) * width / points >= 9, source
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_the_first_view_is_light_and_nothing_of_the_lab_is_in_it(
     browser: Browser, site: Path, page: str
 ) -> None:
