@@ -1,6 +1,7 @@
 """Results are recorded whole, read back as they were, and compared cell by cell."""
 
 import json
+import subprocess
 import re
 from pathlib import Path
 
@@ -88,6 +89,25 @@ class TestSave:
         monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
         assert origin()["parameters"] == {"seed": 3, "architectures": ["dense"]}
         assert origin()["threads"] == "1"
+
+    def test_they_name_the_plan_that_they_were_made_under(self, tmp_path, monkeypatch):
+        def git(*arguments):
+            identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+            command = ["git", *identity, "-C", str(tmp_path), *arguments]
+            return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+        monkeypatch.setattr(records.provenance, "CHECKOUT", tmp_path)
+        page = tmp_path / "book" / "plan.ipynb"
+        page.parent.mkdir()
+        page.write_text("ten networks")
+        found = []
+        for step in (["init"], ["add", "."], ["commit", "-m", "The plan"]):
+            found.append(records.plan.__wrapped__())
+            git(*step)
+        assert found == ["", "", ""]
+        assert records.plan.__wrapped__() == git("log", "-1", "--format=%h").strip()
+        page.write_text("three networks")
+        assert records.plan.__wrapped__().endswith("+")
 
     def test_provenance_names_no_machine_and_no_path(self, folder, monkeypatch):
         monkeypatch.setattr("platform.node", lambda: "a-host-name")

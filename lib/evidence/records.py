@@ -8,9 +8,11 @@ import json
 import os
 import platform
 import re
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -77,6 +79,23 @@ def write(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
+@lru_cache(maxsize=1)
+def plan() -> str:
+    """Return the commit of the page that says beforehand what is compared; "" where git tells none.
+
+    A page that was changed since has a ``+`` behind it.
+    """
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(provenance.CHECKOUT), *arguments, "--", "book/plan.ipynb"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("log", "-1", "--format=%h") + "+" * bool(git("status", "--porcelain"))
+    except (OSError, subprocess.CalledProcessError):  # no git, or no repository of it
+        return ""
+
+
 def _origin(frame: pd.DataFrame, code: str | Sequence[str]) -> dict[str, Any]:
     origin: dict[str, Any] = {
         "date": datetime.now(UTC).date().isoformat(),
@@ -89,6 +108,8 @@ def _origin(frame: pd.DataFrame, code: str | Sequence[str]) -> dict[str, Any]:
         "threads": os.environ.get("TF_NUM_INTRAOP_THREADS") or "default",
         "code": provenance.running_digest(*([code] if isinstance(code, str) else code)),
     }
+    if found := plan():
+        origin["plan"] = found
     if preset := os.environ.get("LIB_PRESET"):
         origin["preset"] = preset
     if given := json.loads(os.environ.get("LIB_GIVEN") or "{}"):
@@ -116,8 +137,8 @@ def save(name: str, frame: pd.DataFrame, *, code: str | Sequence[str] = ALL_STAG
     """Record the numbers of a table or figure, and what produced them.
 
     Both files are replaced whole or not at all. Beside ``NAME.csv``, ``provenance.json`` holds
-    for each name the date (UTC), versions, kind of machine, threads, code digest, preset,
-    parameters that were given beside it, and seeds.
+    for each name the date (UTC), versions, kind of machine, threads, code digest, the plan's
+    commit, preset, parameters that were given beside it, and seeds.
 
     Parameters
     ----------
