@@ -1,8 +1,8 @@
 """Results are recorded whole, read back as they were, and compared cell by cell."""
 
 import json
-import subprocess
 import re
+import subprocess
 from pathlib import Path
 
 import keras
