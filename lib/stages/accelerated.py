@@ -5,11 +5,13 @@ Nothing here needs it: where the folder is missing, or cannot compute a network,
 
 import pkgutil
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from lib.compute.provenance import PACKAGE
 
 
+@cache  # TensorFlow leaves such functions alone: of an import in a graph it warns on the page
 def find(name: str) -> Callable[..., Any] | None:
     """Return a function of :mod:`lib.fast`, or None where that is not there.
 
