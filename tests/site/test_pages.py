@@ -135,6 +135,12 @@ class TestFiles:
             assert re.search(shown, full_scale), name
         assert not re.search("</code> *[,<]", tables), "a parameter without a value"
 
+    def test_no_page_shows_a_warning_of_what_it_is_made_with(self, site: Path) -> None:
+        marks = ("WARNING:", "Warning:", "AutoGraph could not", "cuda drivers")
+        for path in sorted((site / "book").glob("*.html")):
+            text = path.read_text("utf-8")
+            assert not [mark for mark in marks if mark in text], path.name
+
     def test_no_page_names_a_folder_of_this_machine(self, site: Path) -> None:
         for path in site.rglob("*"):
             if path.suffix in {".html", ".ipynb", ".js", ".md", ".svg", ".txt"}:
