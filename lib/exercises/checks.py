@@ -24,12 +24,14 @@ def _close(answer: Any, right: Any) -> bool:
     return bool(np.allclose(np.asarray(answer, float), np.asarray(right, float), 1e-3, 1e-9))
 
 
-def exercise_1_1(answer: Any, models: Any) -> Conditions:
+def exercise_1_1(answer: Any) -> Conditions:
     """a whole number."""
     yield answer != 128 * 3 * 3 * 64, "The biases are missing, one for each filter."
     yield answer != 128 * (3 * 3 + 1), "A filter sees all 64 maps of the layer below."
-    right = models.build("dense").get_layer("conv3").count_params()
-    yield answer == right, "Filters x (weights of a filter + 1): how many weights has one?"
+    yield (
+        answer == 128 * (3 * 3 * 64 + 1),
+        "Filters x (weights of a filter + 1): how many weights has one?",
+    )
 
 
 def exercise_1_2(answer: Any, fitted: Any, training: Any, models: Any) -> Conditions:
@@ -41,15 +43,20 @@ def exercise_1_2(answer: Any, fitted: Any, training: Any, models: Any) -> Condit
 
 def exercise_1_3(answer: Any, models: Any, dataset: Any, images: Any) -> Conditions:
     """a frame with `mean` and `std` for each network."""
-    yield {*answer.index} == {"shallow", "base"}, "One row for each of the two networks."
+    answer = answer.set_index("model") if "model" in answer else answer
+    yield {*answer.index} == {"shallow", "base"}, "One row for each of the two networks, by name."
+    yield answer["mean"].max() <= 1, "Shares from 0 to 1, not per cent."
     yield answer["std"].max() > 0, "Three times the same seed gives three times the same network."
     for name in answer.index:
         networks = [models.trained(models.Training(dataset, name, seed)) for seed in range(3)]
         right = [models.accuracy(each, images.test.images, images.test.labels) for each in networks]
-        yield _close(answer["mean"][name], np.mean(right)), "Take the seeds 0, 1 and 2."
+        yield (
+            _close(answer["mean"][name], np.mean(right)),
+            "Accuracies on all *test* images, not rounded, of the seeds 0, 1 and 2.",
+        )
         yield (
             _close(answer["std"][name], np.std(right, ddof=1)),
-            "`std` as pandas has it, of three.",
+            "`std` as pandas has it, of three accuracies that are not rounded.",
         )
 
 
@@ -140,9 +147,24 @@ def exercise_3_1(
 ) -> Conditions:
     """nine numbers, the likeliest target's first."""
     yield len(answer) == 9, "Nine numbers, as `success_by_rank` returns them."
-    small = evaluation.TargetedAttack(victim, attacks.Attack("pgd", 0.1), images_per_class)
-    right = success_by_rank(evaluation.targeted_predictions(small) == np.arange(10))
-    yield _close(answer, right), "PGD on the logits, at 0.1: which radius, which loss is yours?"
+
+    def rates(method: str, loss_input: str = "logits") -> Any:
+        budget = attacks.Attack(method, 0.1, loss_input=loss_input)
+        targeted = evaluation.TargetedAttack(victim, budget, images_per_class)
+        return success_by_rank(evaluation.targeted_predictions(targeted) == np.arange(10))
+
+    right = rates("pgd")
+    if not _close(answer, right):
+        yield not _close(answer[::-1], right), "The likeliest target comes first."
+        yield not _close(answer, rates("fgsm")), "This is FGSM."
+        yield (
+            not _close(answer, rates("pgd", "probabilities")),
+            "This is the loss on probabilities.",
+        )
+        yield (
+            False,
+            "An attack as `reached` makes it, with 40 steps, at 0.1: which radius is yours?",
+        )
 
 
 def exercise_3_2(answer: Any) -> Conditions:
@@ -167,6 +189,7 @@ def exercise_3_2(answer: Any) -> Conditions:
     yield not np.allclose(found, outer), "This is with respect to p: multiply by its Jacobian."
     diagonal = softmax(logits) * outer
     yield not np.allclose(found, diagonal), "The Jacobian's other part is missing: minus p_i p_j."
+    yield not np.allclose(found, np.negative(slopes), atol=1e-6), "The other sign: t's loss falls."
     yield np.allclose(found, slopes, atol=1e-6), "It is not the slope of the loss: check by hand."
 
 
@@ -175,7 +198,8 @@ def exercise_3_3(answer: Any) -> Conditions:
     runner_up = (math.e - 1) / (math.e + 9)  # the size of its bracket
     yield not _close(answer, runner_up / (1 + runner_up)), "The other way round: how many *times*?"
     yield not _close(answer, 1 / runner_up), "The target's bracket has a 1 too: q_t - 1 - q_s."
-    yield _close(answer, (1 + runner_up) / runner_up), "What are q_s and q_t, if p is nearly e_s?"
+    right = (1 + runner_up) / runner_up
+    yield abs(answer / right - 1) < 0.01, "What are q_s and q_t, if p is nearly e_s?"
 
 
 def exercise_3_4(
@@ -192,7 +216,7 @@ def exercise_3_4(
     if not np.array_equal(answer, reached(replace(victim, dropout=0, patience=20))):
         usual = np.array_equal(answer, reached(victim))
         yield not usual, "This is the chapter's network: train another."
-        yield False, "`dropout=0, patience=20`, and the loss on probabilities."
+        yield False, "PGD, `dropout=0, patience=20`, and the loss on probabilities."
 
 
 def exercise_4_1(answer: Any) -> Conditions:

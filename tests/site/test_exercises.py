@@ -144,7 +144,7 @@ WRONG: dict[str, tuple[Callable[[SimpleNamespace], object], str]] = {
     "2.3": (lambda n: n.by_hand, "follow the gradient"),
     "2.4": (lambda n: n.by_hand, "where does the target come in"),
     "2.5": (lambda n: accuracy(n, n.other, n.batch.images), "on clean images"),
-    "3.1": (lambda n: n.by_place[::-1], "which radius"),
+    "3.1": (lambda n: n.by_place[::-1], "comes first"),
     "3.2": (lambda n: lambda z, t: n.softmax(z) - np.eye(10)[t], "one softmax"),
     "3.3": (lambda n: 1 / n.factor, "The other way round"),
     "3.4": (lambda n: n.surer_hit[:2], "shape"),
