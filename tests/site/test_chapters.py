@@ -7,6 +7,7 @@ The cells run in this process, one after the other: the builder runs every chapt
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -14,6 +15,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from lib.cards import card as cards
+from lib.evidence import tables
 from lib.site.cli import main
 from lib.site.runner import Run
 from lib.site.schema import settings
@@ -130,3 +133,32 @@ class TestNoFilterAndAllFilters:
         accuracies = accuracies.set_index(["training", "test"])["value"]
         assert accuracies.between(0, 1).all()
         assert len(accuracies) == 4
+
+
+@pytest.mark.parametrize("own", ["", "mine.keras"])
+def test_a_network_of_ones_own_climbs_the_ladder_of_chapter_7(
+    own: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[tuple[Path, cards.Terms]] = []
+    step = cards.Step(rung="clean", meaning="m", budget="b", accuracy=0.9, worst_case=0.9)
+    check = cards.Check(check="pgd, doublings", value=0.2, limit=0.01, passed=False)
+
+    def evaluate(path: Path, terms: cards.Terms) -> SimpleNamespace:
+        called.append((path, terms))
+        return SimpleNamespace(ladder=[step], checks=[check])
+
+    monkeypatch.setattr(cards, "evaluate", evaluate)
+    names = {"dataset": "fashion-tiny", "epsilon": 0.1, "attacked_images": 20, "own": own}
+    names |= {"cards": cards, "Path": Path, "pd": pd, "tables": tables}
+    sources = {cell.id: cell.source for cell in REAL_BOOK.chapters["07_adaptive"].notebook.cells}
+    shown = []
+    for cell in ("own-card", "own-checks"):
+        *statements, last = sources[cell].splitlines()
+        exec("\n".join(statements), names)
+        shown.append(eval(last, names))
+    terms = cards.Terms(dataset="fashion-tiny", part="test", images=20, epsilon=0.1)
+    assert called == ([(Path(own), terms)] if own else [])
+    if own:
+        assert "90.00%" in shown[0].to_html() and "doublings" in shown[1].to_html()
+    else:
+        assert shown == [None, None]
