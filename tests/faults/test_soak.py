@@ -144,13 +144,13 @@ def shown(folder: Path) -> dict[str, str]:
         if notebook.metadata.get("book", {}).get("measures_time"):
             continue
         for cell in notebook.cells:
-            for number, output in enumerate(cell.get("outputs", [])):
-                if output.get("name") != "stderr":
-                    data = dict(output.get("data") or {"text": output.get("text")})
-                    if "text/html" in data:  # what stands beside it names a place in memory
-                        data.pop("text/plain", None)
-                    content = OF_THIS_MACHINE.sub("", repr(sorted(data.items())))
-                    found[f"{path.stem} {cell.id} {number}"] = content
+            outputs = [out for out in cell.get("outputs", []) if out.get("name") != "stderr"]
+            for number, output in enumerate(outputs):
+                data = dict(output.get("data") or {"text": output.get("text")})
+                if "text/html" in data:  # what stands beside it names a place in memory
+                    data.pop("text/plain", None)
+                content = OF_THIS_MACHINE.sub("", repr(sorted(data.items())))
+                found[f"{path.stem} {cell.id} {number}"] = content
     pages = (folder / "_build" / "html").rglob("*.html")
     return found | {path.name: "rendered" for path in sorted(pages)}
 
