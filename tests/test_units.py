@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -95,6 +96,30 @@ def test_a_line_that_was_cut_off_costs_itself_alone(place: Path, notes: Path) ->
     units.keep(notes, path, whole=False)
     units._kept.cache_clear()
     assert units.find("a") == [1, 2] and units.find("b") is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text.replace("0.25", "0.75"),
+        lambda text: text.replace('"key": "a"', '"key": "other"'),
+        lambda text: text.replace('"sum"', '"no sum"'),
+        lambda text: f"<<<<<<< HEAD\n{text[:40]}\n=======\n",
+        lambda text: "[]\n17\nnull\n",
+    ],
+    ids=["result", "key", "no sum", "conflict", "no objects"],
+)
+def test_what_is_damaged_is_computed_anew(
+    place: Path, notes: Path, damage: Callable[[str], str]
+) -> None:
+    units.note("a", "f", "a", 0.25)
+    path = place / "units" / "chapter.jsonl"
+    units.keep(notes, path, whole=True)
+    units._kept.cache_clear()
+    assert units.find("a") == 0.25
+    path.write_text(damage(path.read_text()))
+    units._kept.cache_clear()
+    assert units.find("a") is None and units.find("other") is None
 
 
 @pytest.mark.parametrize(

@@ -164,15 +164,15 @@ def cached(function: Callable[[E], R]) -> Callable[[E], R]:
 
     @wraps(function)
     def recalled(experiment: E) -> R:
-        # Compressed for the checksum that comes with it: a flipped bit is noticed.
-        memory = Memory(trusted_folder(), verbose=0, compress=1)
-        # The key says all that determines the result, so nothing else may count.
-        stored = memory.cache(_compute, ignore=["function", "experiment"])
         digest = key(function, experiment)
         if (kept := units.find(digest)) is not None:
             units.note(digest, function.__qualname__, experiment, kept)
             report(f"comes with the book   {experiment}")
             return cast(R, kept)
+        # Compressed for the checksum that comes with it: a flipped bit is noticed.
+        memory = Memory(trusted_folder(), verbose=0, compress=1)
+        # The key says all that determines the result, so nothing else may count.
+        stored = memory.cache(_compute, ignore=["function", "experiment"])
         with warnings.catch_warnings():
             # joblib warns that a large result takes long to store: that is what it is for.
             warnings.simplefilter("ignore", UserWarning)

@@ -7,6 +7,7 @@ gets them from there, and a full-scale run goes on where another left it, on wha
 """
 
 import base64
+import hashlib
 import json
 import os
 from functools import lru_cache
@@ -56,13 +57,19 @@ def _decoded(text: str) -> Any:
     return value
 
 
+def _sum(line: dict[str, str]) -> str:
+    return hashlib.sha256(f"{line['key']} {line['result']}".encode()).hexdigest()[:16]
+
+
 def _lines(path: Path) -> list[dict[str, str]]:
-    """Return the whole lines of a file; one that was cut off in a stop is none."""
+    """Return the whole lines of a file; what is cut off or damaged is none, and computed anew."""
     found = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:
-            found.append(json.loads(line))
-        except ValueError:
+            line = json.loads(text)
+            if line["sum"] == _sum(line):
+                found.append(line)
+        except (ValueError, KeyError, TypeError):
             continue
     return found
 
@@ -96,6 +103,7 @@ def note(key: str, function: str, experiment: object, result: Any) -> None:
     text = encoded(result) if path else None
     if path and text:
         line = {"key": key, "function": function, "experiment": str(experiment), "result": text}
+        line["sum"] = _sum(line)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with FileLock(_lock(Path(path))), Path(path).open("a", encoding="utf-8") as notes:
             notes.write(json.dumps(line) + "\n")

@@ -182,11 +182,11 @@ class Run:
                 }
             ),
         }
-        notes = self.unfinished.with_suffix(".units")
+        notes, whole = self.unfinished.with_suffix(".units"), False
+        kept = self.book.source / "results" / "units" / f"{self.chapter.name}.jsonl"
+        units.keep(notes, kept, whole=whole)  # of a run that was killed
         if self.results == self.book.source / "results":
             variables[units.NOTES] = str(notes)
-        kept = self.results / "units" / f"{self.chapter.name}.jsonl"
-        units.keep(notes, kept, whole=False)  # of a run that was killed
         try:
             with kernels.manager(self.book.root, variables) as kernel_manager:
                 notebook = execute_notebook(
@@ -199,13 +199,13 @@ class Run:
                     kernel_manager_class=kernel_manager,
                     on_cell_start=started,
                 )
-            units.keep(notes, kept, whole=True)
+            whole = True
         except PapermillExecutionError as error:
             raise self._failure(cell, total, f"{error.ename}: {error.evalue}") from error
         except RuntimeError as error:  # the kernel died, or did not start
             raise self._failure(cell, total, str(error)) from error
         finally:
-            units.keep(notes, kept, whole=False)
+            units.keep(notes, kept, whole=whole)
         if lack := _lack(notebook):
             raise self._failure(cell, total, lack)
 
