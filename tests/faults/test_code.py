@@ -55,7 +55,14 @@ def python(package: Path, code: str, **variables: str) -> subprocess.CompletedPr
     )
 
 
-EDIT = "from pathlib import Path; Path('lib/evidence/{}.py').write_text({!r})\n"
+EDIT = """\
+import os
+later = os.stat('lib/evidence/{0}.py').st_mtime + 2
+open('lib/evidence/{0}.py', 'w').write({1!r})
+os.utime('lib/evidence/{0}.py', (later, later))
+"""
+"""Some seconds later: Python tells by whole ones whether what it compiled still holds."""
+
 OTHER_FACTOR = EDIT.format("factor", "FACTOR = 3\n")
 
 
