@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from absl import logging as absl_logging
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from lib.site.book import Book
@@ -16,6 +17,10 @@ from lib.site.cli import main
 
 ROOT = Path(__file__).parent.parent
 REAL_BOOK = Book(ROOT, "_build/test")
+
+# What configures logging, as the import of ART does, has absl close the stream that it found: where
+# that is not sys.stderr any more, pytest would lose its own, and every later test with it.
+absl_logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 PARAMETERS = """\
 from lib.compute.parameters import Architecture, Dataset, Epsilon, Seeds
