@@ -318,6 +318,19 @@ class TestAcross:
         assert list(tables.across(alone, ["rung"], ["accuracy"])) == ["rung", "accuracy, this run"]
 
 
+class TestKept:
+    @pytest.mark.parametrize(
+        ("worst", "said"), [(0.7, "is kept"), (0.3, "not seen"), (0.52, "undecided")]
+    )
+    def test_a_half_is_kept_if_the_whole_interval_says_so(self, worst, said):
+        rungs = ["clean", "pgd", "fmn"]
+        ladder = pd.DataFrame({"rung": rungs, "accuracy": [0.9, worst, 0.8], "images": 100})
+        ladder["worst case"] = ladder["accuracy"].cummin()
+        found = tables.kept(ladder)
+        assert (found["clean"], found["robust"]) == (0.9, worst)
+        assert found["more than half"] == said
+
+
 class TestShow:
     frame = pd.DataFrame(
         {"model": ["base", "dense"], "epsilon": [0.3, 0.25], "paper": [0.9894, np.nan]}

@@ -10,7 +10,7 @@ from pandas.io.formats.style import Styler
 from scipy import special  # type: ignore[import-untyped]
 
 from lib.evidence import paper, records
-from lib.evidence.intervals import Interval
+from lib.evidence.intervals import Interval, wilson
 
 _SETTINGS = {"epsilon", "fraction", "step_size"}
 """Columns of decimals that were chosen, not measured."""
@@ -227,3 +227,30 @@ def with_interval(interval: Interval, digits: int = 1, *, difference: bool = Fal
     written = points if difference else percent
     estimate, low, high = (written(value, digits) for value in interval[:3])
     return estimate if pd.isna(interval.low) else f"{estimate} ({low} to {high})"
+
+
+def kept(ladder: pd.DataFrame) -> "pd.Series[Any]":
+    """Return what a network keeps of a ladder, and whether that is more than half of the images.
+
+    Parameters
+    ----------
+    ladder
+        Rows of :func:`lib.stages.adaptive.ladder`, the clean images first, and ``images``, their
+        number.
+
+    Returns
+    -------
+    pandas.Series
+        ``clean`` and ``robust``, shares; the 95% ``interval``, as text; ``more than half``:
+        "is kept" or "not seen" if the interval is on one side of a half, else "undecided".
+    """
+    worst = wilson(ladder["worst case"].min(), ladder["images"].iloc[0])
+    seen = "undecided" if worst.low < 0.5 < worst.high else "not seen"
+    return pd.Series(
+        {
+            "clean": ladder["accuracy"].iloc[0],
+            "robust": worst.estimate,
+            "interval": with_interval(worst),
+            "more than half": "is kept" if worst.low > 0.5 else seen,
+        }
+    )
