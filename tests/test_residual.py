@@ -1,7 +1,10 @@
 """The network that is not the paper's: measured, split and trained as the paper's are."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -210,3 +213,25 @@ class TestEveryStageTakesIt:
         np.testing.assert_allclose(
             fake(IMAGES), 10 * models.trained(VICTIM)(IMAGES), rtol=1e-4, atol=1e-4
         )
+
+
+def test_its_rate_falls_to_nothing_and_that_of_the_papers_networks_stays(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LIB_CACHE", str(tmp_path))
+    compiled = []
+
+    def compile_for_training(model: keras.Model, *arguments: Any) -> None:
+        original(model, *arguments)
+        compiled.append(model)
+
+    original = models.compile_for_training
+    monkeypatch.setattr(models, "compile_for_training", compile_for_training)
+    attack = Attack("pgd", 0.1, 0.05, 2)
+    for architecture, falls in (("residual", True), ("shallow", False)):
+        victim = replace(VICTIM, architecture=architecture, max_epochs=2, patience=1)
+        training.fine_tune(training.FineTuning(victim, attack, "clean", epochs=2))
+        fitted, tuned = compiled[-2:]
+        assert len(models.fit(victim).history["loss"]) == 2 or not falls
+        for model in (fitted, tuned):
+            assert (float(model.optimizer.learning_rate) < 1e-8) == falls

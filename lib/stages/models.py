@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
+from math import ceil
 from typing import Any, NamedTuple
 
 import keras
@@ -175,10 +176,35 @@ def sources(model: keras.Model) -> dict[str, list[str]]:
     }
 
 
-def compile_for_training(model: keras.Model, learning_rate: float) -> None:
-    """Give a model the paper's optimizer, and the loss that takes logits."""
+def epochs_of_falling_rate(architecture: Architecture) -> Count | None:
+    """Return in how many epochs of training from new weights a network's learning rate falls to 0.
+
+    Its file says so by ``EPOCHS``. None for a network that trains as the paper's do: at one rate,
+    until it makes no progress.
+    """
+    epochs: Count | None = getattr(registry.entry("networks", architecture), "EPOCHS", None)
+    return epochs
+
+
+def compile_for_training(
+    model: keras.Model, learning_rate: float, falls_within: int | None = None
+) -> None:
+    """Give a model the paper's optimizer, and the loss that takes logits.
+
+    Parameters
+    ----------
+    model
+        Maps images to logits.
+    learning_rate
+        That of the first step.
+    falls_within
+        Steps in which it falls to 0 along half a cosine; None: it stays.
+    """
+    rate: Any = learning_rate
+    if falls_within is not None:
+        rate = keras.optimizers.schedules.CosineDecay(learning_rate, falls_within)
     model.compile(
-        optimizer=keras.optimizers.RMSprop(learning_rate),
+        optimizer=keras.optimizers.RMSprop(rate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         steps_per_execution=STEPS_PER_CALL,
@@ -200,21 +226,25 @@ def fit(training: Training) -> Trained:
     """Train a network on clean images, and stop early as the paper does.
 
     Training stops when the accuracy on the validation images has not risen for ``patience``
-    epochs; the weights of the best epoch are kept.
+    epochs; with a falling learning rate, when that is 0. The weights of the best epoch are kept.
     """
     images = data.load(training.dataset)
+    epochs, patience, falls_within = training.max_epochs, training.patience, None
+    if falling := epochs_of_falling_rate(training.architecture):
+        epochs = patience = min(epochs, falling)
+        falls_within = epochs * ceil(len(images.train.images) / training.batch_size)
     make_repeatable(training.seed)
     model = untrained(training)
-    compile_for_training(model, training.learning_rate)
+    compile_for_training(model, training.learning_rate, falls_within)
     history = model.fit(
         images.train.images,
         images.train.labels,
         validation_data=(images.validation.images, images.validation.labels),
         batch_size=training.batch_size,
-        epochs=training.max_epochs,
+        epochs=epochs,
         callbacks=[
             keras.callbacks.EarlyStopping(
-                "val_accuracy", patience=training.patience, restore_best_weights=True
+                "val_accuracy", patience=patience, restore_best_weights=True
             )
         ],
         verbose=0,

@@ -1,5 +1,6 @@
 """Adversarial training by the paper's protocol: on images crafted once, before the defence."""
 
+from math import ceil
 from typing import Any, Literal, NamedTuple
 
 import keras
@@ -116,7 +117,10 @@ def fine_tune(tuning: FineTuning) -> Tuned:
         if isinstance(layer, keras.layers.Dense):
             layer.trainable = tuning.dense_layers
 
-    models.compile_for_training(model, victim.learning_rate)
+    falls_within = None
+    if models.epochs_of_falling_rate(victim.architecture):
+        falls_within = tuning.epochs * ceil(len(examples.images) / tuning.batch_size)
+    models.compile_for_training(model, victim.learning_rate, falls_within)
     history: dict[str, list[float]] = {"clean": [], "static": []}
 
     def note_accuracies() -> None:

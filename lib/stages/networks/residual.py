@@ -9,6 +9,9 @@ from typing import Any
 import keras
 
 ORDER = 4
+EPOCHS = 10
+"""In which its learning rate falls to 0: under normalisation, one that stays keeps it restless."""
+
 BLOCKS = ((32, 1), (64, 2), (96, 2))
 """Filters of each block, and how many places its first convolution goes on."""
 
