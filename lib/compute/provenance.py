@@ -33,11 +33,16 @@ NUMERICAL_PACKAGES = {
     "cleverhans": "cleverhans",
     "art": "adversarial-robustness-toolbox",
     "foolbox": "foolbox",
+    "torch": "torch",
+    "pyautoattack": "pyautoattack",
 }
 """What determines numbers: the name it is imported by, and the one it is installed by.
 
 Bundled images are not among them: :mod:`lib.stages.data` knows their digests.
 """
+
+OPTIONAL = {"torch", "pyautoattack"}
+"""What may not be installed: it counts only where it is imported."""
 
 NO_NUMBERS = "compute"
 """The room that stores numbers, checks parameters and passes both on, but computes none."""
@@ -237,7 +242,7 @@ def versions(*modules: str) -> dict[str, str]:
     Parameters
     ----------
     *modules
-        As for :func:`code_digest`; without any, all those packages count.
+        As for :func:`code_digest`; without any, all those packages count that everybody has.
     """
     closure = filter(_decides_numbers, code_closure(modules))
     names = (name for module in closure for name in _names_in(_source(module), module))
@@ -245,7 +250,7 @@ def versions(*modules: str) -> dict[str, str]:
     return {
         installed: _version(installed)
         for name, installed in NUMERICAL_PACKAGES.items()
-        if name in imported or not modules
+        if name in imported or not (modules or name in OPTIONAL)
     }
 
 

@@ -97,16 +97,17 @@ def plan() -> str:
 
 
 def _origin(frame: pd.DataFrame, code: str | Sequence[str]) -> dict[str, Any]:
+    modules = [code] if isinstance(code, str) else code
     origin: dict[str, Any] = {
         "date": datetime.now(UTC).date().isoformat(),
         "python": platform.python_version(),
-        "packages": provenance.versions(),
+        "packages": provenance.versions() | provenance.versions(*modules),
         "system": platform.system(),
         "machine": platform.machine(),
         "processors": os.cpu_count(),
         # Their number decides the last digits of sums.
         "threads": os.environ.get("TF_NUM_INTRAOP_THREADS") or "default",
-        "code": provenance.running_digest(*([code] if isinstance(code, str) else code)),
+        "code": provenance.running_digest(*modules),
     }
     if found := plan():
         origin["plan"] = found

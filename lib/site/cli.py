@@ -380,6 +380,35 @@ def attack(network: Path, dataset: str, images: str, epsilon: str, quick: bool) 
 
 
 @main.command()
+@click.argument("networks", nargs=-1, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--dataset", default="mnist", show_default=True, help="Whose test images.")
+@click.option("--images", default="1000", show_default=True, help="How many are attacked.")
+@click.option("--epsilon", default="0.3", show_default=True, help="L-infinity radius, as 8/255.")
+@click.option("--record", is_flag=True, help="Keep scores and logs in book/results, as quoted.")
+@_say_clearly
+def autoattack(
+    networks: tuple[Path, ...], dataset: str, images: str, epsilon: str, record: bool
+) -> None:
+    """Judge NETWORKS, .keras files (default: those that the book keeps), by AutoAttack itself.
+
+    That is the original code, which `pip install '.[autoattack]'` brings. First it judges a network
+    whose score is published, on all of MNIST: if the two differ, nothing else is judged. The
+    better part of an hour for each network that withstands most of it; what has finished is kept.
+    """
+    values = _validated_terms(dataset, images, epsilon)
+    try:
+        from lib.autoattack import kept as judged
+    except ModuleNotFoundError as error:
+        if error.name not in {"torch", "pyautoattack"}:
+            raise
+        raise RefusedError(
+            f"{error.name} is not installed, which AutoAttack takes: pip install '.[autoattack]'"
+        ) from None
+    for row in judged.judge(networks, **values, record=record):
+        click.echo(row)
+
+
+@main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @_terms
 @_say_clearly
