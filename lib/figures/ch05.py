@@ -1,6 +1,8 @@
 """The figures of chapter 5: the split network, its training, and what the split costs."""
 
 from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -46,6 +48,38 @@ def diagram(rows: Sequence[Sequence[tuple[str, str]]]) -> Figure:
     axes.set(xlim=(0, 1), ylim=(0.35 - len(rows), 0.35))
     axes.set_axis_off()
     return figure
+
+
+def _box(layers: Sequence[Any]) -> tuple[str, str]:
+    count = sum(layer.count_params() for layer in layers)
+    names = ", ".join(layer.name.replace("_", " ") for layer in layers)
+    if not count:
+        shape = " x ".join(map(str, layers[-1].output.shape[1:]))
+        return f"{names}\n{shape}", "plain"
+    kind = "trainable" if layers[0].trainable else "frozen"
+    return f"{names}\n{count:,} parameters, {kind}", kind
+
+
+def boxes(network: Any) -> list[list[tuple[str, str]]]:
+    """Return the boxes of a split network for :func:`diagram`.
+
+    Layers with weights that read the same maps stand side by side; those without weights that
+    follow each other share a box.
+
+    Parameters
+    ----------
+    network
+        A Keras model.
+    """
+
+    def read(layer: Any) -> str:
+        return layer.input.name if layer.count_params() else ""
+
+    rows = [(read_by, [*layers]) for read_by, layers in groupby(network.layers, read)]
+    return [
+        [_box([layer]) for layer in layers] if read_by else [_box(layers)]
+        for read_by, layers in rows
+    ]
 
 
 def curves(frame: pd.DataFrame) -> Figure:

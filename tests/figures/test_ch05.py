@@ -1,6 +1,8 @@
 """Chapter 5: the split network in boxes, its learning curves, and what the split costs."""
 
 from itertools import product
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,6 +41,30 @@ def test_frozen_layers_are_dashed_and_no_others() -> None:
 def test_what_is_no_kind_of_box_is_refused() -> None:
     with pytest.raises(KeyError):
         ch05.diagram([[("conv1", "thawed")]])
+
+
+def test_a_split_layer_has_two_boxes_side_by_side_and_layers_without_weights_share_one() -> None:
+    def layer(name: str, reads: str, count: int, *shape: int, trains: bool = True) -> Any:
+        maps = {"input": SimpleNamespace(name=reads), "output": np.empty((1, *shape))}
+        return SimpleNamespace(name=name, count_params=lambda: count, trainable=trains, **maps)
+
+    layers = [
+        layer("image", "", 0, 28, 28, 1),
+        layer("conv1_dominant", "image", 40, 28, 28, 4),
+        layer("conv1_frozen", "image", 280, 28, 28, 28, trains=False),
+        layer("join", "maps", 0, 28, 28, 32),
+        layer("pool", "joined", 0, 14, 14, 32),
+        layer("logits", "pooled", 1_000, 10),
+    ]
+    assert ch05.boxes(SimpleNamespace(layers=layers)) == [
+        [("image\n28 x 28 x 1", "plain")],
+        [
+            ("conv1 dominant\n40 parameters, trainable", "trainable"),
+            ("conv1 frozen\n280 parameters, frozen", "frozen"),
+        ],
+        [("join, pool\n14 x 14 x 32", "plain")],
+        [("logits\n1,000 parameters, trainable", "trainable")],
+    ]
 
 
 CURVES = pd.DataFrame(
