@@ -762,6 +762,10 @@ def test_the_readme_says_what_the_full_scale_says():
         verdict = judging.judge(RULES[rule], run)
         return {one.answer for one in verdict.parts if all(word in one.what for word in words)}
 
+    assert "On clothes, in one network so far, some react more, too, but not the same" in text
+    assert answers("across_data_sets", ["fashion", "held"]) == {Answer.OPEN}  # one network
+    assert answers("across_data_sets", ["fashion", "overlap"]) == {Answer.PARTLY}
+    assert "On clothes instead of digits" in text  # bound in chapter 11
     assert "several times the errors" in text
     assert answers("split_does_as_well", ["mixed images, static", "dense"]) == {Answer.NO}
     assert Answer.NO not in answers("split_does_as_well", ["mixed images", "base"])
