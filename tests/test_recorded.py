@@ -195,6 +195,8 @@ def test_every_record_says_what_produced_it():
     tables = [path.stem for path in records.FULL_SCALE.glob("*.csv")]
     networks = [f"models/{path.stem}" for path in records.FULL_SCALE.glob("models/*.keras")]
     assert sorted(origins) == sorted(tables + networks)
+    by_command = origins.pop("autoattack")  # of no chapter
+    assert {"torch", "pyautoattack"} <= by_command["packages"].keys()
     assert {origin["preset"] for origin in origins.values()} == {"paper"}
 
 

@@ -85,6 +85,9 @@ PLANTED: list[Plant] = [
         "all other comparisons",
     ),
     ("09_hardening", "hardening_shares", where(ONE_STEP, low=0.01), "may be nothing"),
+    ("09_hardening", "autoattack", where("network == 'published'", value=0.9), "has its score"),
+    ("09_hardening", "autoattack", where("attack == 'square'", value=0.8), "agree to a point"),
+    ("09_hardening", "autoattack", where("network == 'hardened'", images=500), "same images"),
     ("11_datasets", "across_radii", where("dataset == 'mnist'", value=0.45), "no sentence can"),
     (
         "11_datasets",
