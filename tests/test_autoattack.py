@@ -102,6 +102,29 @@ class TestPort:
             with pytest.raises(RefusedError, match=r"bent: .* not ported"):
                 port.ported(keras.Sequential([keras.Input((28, 28, 1)), layer]))
 
+    def test_what_cannot_be_judged_is_refused_before_anything_is(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        pytest.importorskip("pyautoattack", reason="AutoAttack is not installed")
+        from lib.autoattack import kept, suite
+        from lib.compute.parameters import RefusedError
+        from lib.stages import models
+
+        monkeypatch.setenv("LIB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(suite, "check", lambda: pytest.fail("it began"))
+        good, branched = tmp_path / "published.keras", tmp_path / "branched.keras"
+        models.build("shallow").save(good)
+        models.build("residual").save(branched)
+        twice = [MODELS / "hardened.keras", good.rename(tmp_path / "hardened.keras")]
+        models.build("shallow").save(good)
+        for networks, said in (
+            ([good], "another network is called published"),
+            (twice, "another network is called hardened"),
+            ([branched], "branched.keras: residual: only a stack"),
+        ):
+            with pytest.raises(RefusedError, match=said):
+                list(kept.judge(networks, "mnist-tiny", 10, 0.3))
+
     def test_an_image_is_left_only_if_every_attack_before_left_it(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:

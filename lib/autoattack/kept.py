@@ -6,12 +6,32 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.autoattack import published, suite
-from lib.compute.parameters import Count, Dataset, Epsilon
+from lib.autoattack import port, published, suite
+from lib.compute.parameters import Count, Dataset, Epsilon, RefusedError
 from lib.evidence import records
 from lib.stages import submitted
 
 RECORD = "autoattack"
+
+
+def _sums(paths: Sequence[Path]) -> dict[str, str]:
+    """Keep some networks, and return their sums by name.
+
+    Raises
+    ------
+    RefusedError
+        One cannot be judged, or two would be called the same: said before hours are spent.
+    """
+    sums: dict[str, str] = {}
+    for path in paths:
+        if path.stem in {published.NAME, *sums}:
+            raise RefusedError(f"{path}: another network is called {path.stem} here: rename it")
+        try:
+            sums[path.stem] = submitted.keep(path)
+            port.ported(suite.model_of(sums[path.stem]))
+        except RefusedError as error:
+            raise RefusedError(f"{path}: {error}") from None
+    return sums
 
 
 def judge(
@@ -37,15 +57,18 @@ def judge(
     ------
     str
         What is left of each network after each attack.
+
+    Raises
+    ------
+    RefusedError
+        A network cannot be judged, or the published score does not come out.
     """
-    paths = networks or sorted((records.FULL_SCALE / "models").glob("*.keras"))
-    sums = {path.stem: submitted.keep(path) for path in paths}
+    sums = _sums(networks or sorted((records.FULL_SCALE / "models").glob("*.keras")))
     scores = {}
     for name in (published.NAME, *sums):
-        if name == published.NAME:
-            scores[name] = suite.check()
-        else:
-            scores[name] = suite.score(sums[name], dataset, images, epsilon)
+        scores[name] = (
+            suite.score(sums[name], dataset, images, epsilon) if name in sums else suite.check()
+        )
         rows = scores[name].rows
         left = ", ".join(f"{row['attack']} {row['value']:.2%}" for _, row in rows.iterrows())
         yield f"{name}: {left}"
