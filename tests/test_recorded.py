@@ -330,3 +330,10 @@ def test_the_readme_quotes_the_recorded_timings():
     of = f"TensorFlow {packages['tensorflow']} and Keras {packages['keras']}"
     where = f"one thread of a machine with {machine['cores']} cores ({machine['processor']}), {of}"
     assert where in re.sub(r"\s+", " ", readme), f"the machine to paste into README.md: {where}"
+
+
+def test_chapter_11_says_that_it_lacks_a_record_as_long_as_it_does():
+    said = "has not climbed this ladder yet" in (ROOT / "book" / "11_datasets.ipynb").read_text(
+        encoding="utf-8"
+    )
+    assert said == (records.full_scale("across_ladder") is None)
