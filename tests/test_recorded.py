@@ -195,8 +195,9 @@ def test_every_record_says_what_produced_it():
     tables = [path.stem for path in records.FULL_SCALE.glob("*.csv")]
     networks = [f"models/{path.stem}" for path in records.FULL_SCALE.glob("models/*.keras")]
     assert sorted(origins) == sorted(tables + networks)
-    by_command = origins.pop("autoattack")  # of no chapter
-    assert {"torch", "pyautoattack"} <= by_command["packages"].keys()
+    by_command = {name: origins.pop(name) for name in ("autoattack", "certified")}
+    assert not any("preset" in origin for origin in by_command.values())
+    assert {"torch", "pyautoattack"} <= by_command["autoattack"]["packages"].keys()
     assert {origin["preset"] for origin in origins.values()} == {"paper"}
 
 

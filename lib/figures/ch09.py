@@ -96,3 +96,26 @@ def arms(frame: pd.DataFrame) -> Figure:
         axes.grid(axis="y", color="0.9")
     style.legend(figure, 2)
     return figure
+
+
+def enclosed(frame: pd.DataFrame) -> Figure:
+    """Draw between which two curves the robust share of images lies, a panel for each network.
+
+    Parameters
+    ----------
+    frame
+        ``network``, ``epsilon``, and the shares ``certified`` and ``withstood``.
+    """
+    figure, panels = style.panels(frame, "network", height=1.75, rest=0.6, sharex=True, sharey=True)
+    below, above = sns.color_palette()[:2]
+    for axes, network, _, rows in panels:
+        radius = rows["epsilon"]
+        band = {"color": "0.85", "label": "what is robust lies here"}
+        axes.fill_between(radius, rows["certified"], rows["withstood"], **band)
+        axes.plot(radius, rows["withstood"], "s--", color=above, label="withstand the attacks")
+        axes.plot(radius, rows["certified"], "o-", color=below, label="certified")
+        axes.set(title=network, ylabel="images (%)")
+        style.in_percent(axes)
+    axes.set_xlabel("epsilon")
+    style.legend(figure, 2)
+    return figure

@@ -78,3 +78,22 @@ def test_every_network_is_a_mark() -> None:
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ["clean", "under APGD"]
     assert axes.get_legend() is None
+
+
+def test_the_enclosure_has_a_panel_for_each_network_with_a_band_between_two_lines() -> None:
+    frame = pd.DataFrame(
+        [("first", 0.1, 0.4, 0.9), ("first", 0.2, 0.0, 0.8), ("second", 0.1, 0.1, 0.3)],
+        columns=["network", "epsilon", "certified", "withstood"],
+    )
+    figure = ch09.enclosed(frame)
+    assert [axes.get_title() for axes in figure.axes] == ["first", "second"]
+    assert lines(figure.axes[0]) == [[0.9, 0.8], [0.4, 0.0]]
+    (band,) = figure.axes[0].collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert {0.4, 0.9, 0.0, 0.8} <= set(heights)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "what is robust lies here",
+        "withstand the attacks",
+        "certified",
+    ]

@@ -88,6 +88,21 @@ PLANTED: list[Plant] = [
     ("09_hardening", "autoattack", where("network == 'published'", value=0.9), "has its score"),
     ("09_hardening", "autoattack", where("attack == 'square'", value=0.8), "agree to a point"),
     ("09_hardening", "autoattack", where("network == 'hardened'", images=500), "same images"),
+    ("09_hardening", "certified", where("epsilon == 0.05", certified=0.4), "next to none"),
+    ("09_hardening", "certified", where("epsilon == 0.1", certified=0.4), "next to none"),
+    (
+        "09_hardening",
+        "certified",
+        where("network == 'undefended' and epsilon == 0.05", certified=0.2),
+        "others none",
+    ),
+    ("09_hardening", "certified", where("network == 'split_pgd'", withstood=0.95), "by proof"),
+    (
+        "09_hardening",
+        "certified",
+        where("network == 'undefended' and epsilon == 0.02", certified=0.5),
+        "in this order",
+    ),
     ("11_datasets", "across_radii", where("dataset == 'mnist'", value=0.45), "no sentence can"),
     (
         "11_datasets",

@@ -35,6 +35,7 @@ PLANTED: list[Plant] = [
     ("claims", "bench", slower("crafting", "ours", 0.05, "PGD"), "the search costs more"),
     ("claims", "fresh_pgd", where("fraction == 0.1", value=1), "no defence is left"),
     ("claims", "hardening_ladder", where("seed == 0", **{"worst case": 0.7}), "withstands most"),
+    ("claims", "certified", where("network == 'split_pgd'", certified=0.1), "it alone"),
     ("claims", "filter_overlap", where(NOISE, shared=3), "plain noise chooses more than half"),
     (
         "claims",
