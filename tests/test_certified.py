@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
+from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
 from lib.cards import certificate
 from lib.compute.parameters import RefusedError
@@ -84,6 +85,68 @@ def test_no_image_in_the_ball_exceeds_the_bounds(name: str, epsilon: float) -> N
         steps.append(image[None] + epsilon * np.sign(tape.gradient(ahead, pixels)))
     tried = np.clip(np.concatenate([corners, inside, *steps]), 0, 1).astype(np.float32)
     assert (differences(model, tried, label) <= bounds + 1e-4).all()
+
+
+def tiny(seed: int) -> tuple[certified.Network, Any]:
+    """Return a network of a few neurons, and six pixels, so that a ball can be searched."""
+    rng = np.random.default_rng(seed)
+    first, second, third = (rng.normal(size=size) for size in ((12, 6), (8, 4), (5, 4)))
+    blocks = [
+        certified.Block(csr_array(first), rng.normal(size=12), rng.permutation(12).reshape(4, 3)),
+        certified.Block(csr_array(second), rng.normal(size=8), np.arange(8).reshape(4, 2)),
+        certified.Block(csr_array(third), rng.normal(size=5), np.arange(5)[:, None]),
+    ]
+    last = certified.Network(blocks, rng.normal(size=(5, 3)), rng.normal(size=3))
+    return last, rng.uniform(0.3, 0.7, 6)
+
+
+def ahead(network: certified.Network, pixels: Any) -> Any:
+    """Return by how much classes 1 and 2 are ahead of class 0, for each row of pixels."""
+    values = pixels.T
+    for matrix, bias, groups in network.blocks:
+        values = np.maximum((matrix @ values + bias[:, None])[groups].max(axis=1), 0)
+    logits = values.T @ network.kernel + network.bias
+    return logits[:, 1:] - logits[:, :1]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_search_of_the_whole_ball_finds_nothing_beyond_the_bounds(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, pixels = tiny(seed)
+    rng = np.random.default_rng(seed)
+    for epsilon in (0.02, 0.1, 0.3):
+        bounds = certified.margins(network, pixels, 0, epsilon)
+        moves = rng.uniform(-1, 1, (20_000, 6))
+        moves[::2] = np.sign(moves[::2])
+        found = ahead(network, pixels + epsilon * moves).max(axis=0)
+        assert (found <= bounds + 1e-9).all()
+        with monkeypatch.context() as patch:
+            patch.setattr(certified, "_undecided", lambda block, low, high: np.arange(0))
+            assert (bounds <= certified.margins(network, pixels, 0, epsilon) + 1e-9).all()
+
+
+def test_looking_further_back_makes_the_bounds_tighter(monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [tiny(seed) for seed in range(12)]
+    bounds = [certified.margins(*case, 0, 0.1) for case in cases]
+    monkeypatch.setattr(certified, "_undecided", lambda block, low, high: np.arange(0))
+    by_intervals = [certified.margins(*case, 0, 0.1) for case in cases]
+    assert np.mean(bounds) < np.mean(by_intervals) - 0.1
+
+
+def test_a_maximum_lies_between_its_lines() -> None:
+    rng = np.random.default_rng(0)
+    groups = rng.permutation(300).reshape(100, 3)
+    low = rng.normal(size=300)
+    high = low + rng.exponential(size=300)
+    bounds = certified._relaxed(certified.Block(csr_array((300, 1)), low, groups), low, high)
+    inside = rng.uniform(low, high, (400, 300))
+    inside[::2] = np.where(inside[::2] > (low + high) / 2, high, low)
+    for values in inside:
+        largest = np.maximum(values[groups].max(axis=1), 0)
+        assert (bounds.lower @ values <= largest + 1e-9).all()
+        assert (largest <= bounds.upper @ values + bounds.shift + 1e-9).all()
+        assert ((bounds.low <= largest) & (largest <= bounds.high)).all()
 
 
 def test_a_larger_radius_never_gives_smaller_bounds_on_the_book_s_network() -> None:
