@@ -222,6 +222,10 @@ class TestEnclosure:
             (["branched.keras"], "branched.keras: residual: only a stack"),
             (["undefended.keras", "--images", "9999"], "mnist-tiny has"),
             (["undefended.keras", "--epsilon", "2"], "epsilon: 2"),
+            (
+                ["undefended.keras", "other/undefended.keras"],
+                "another network is called undefended",
+            ),
             (["missing.keras"], "'missing.keras' does not exist"),
         ],
     )
@@ -230,7 +234,9 @@ class TestEnclosure:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         models.build("residual").save("branched.keras")
-        Path("undefended.keras").write_bytes((KEPT / "undefended.keras").read_bytes())
+        Path("other").mkdir()
+        for copy in ("undefended.keras", "other/undefended.keras"):
+            Path(copy).write_bytes((KEPT / "undefended.keras").read_bytes())
         command = ["certify", *arguments, "--dataset", "mnist-tiny"]
         found = CliRunner().invoke(main, command, obj=REAL_BOOK)
         assert found.exit_code == 2

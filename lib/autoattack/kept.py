@@ -23,12 +23,10 @@ def _sums(paths: Sequence[Path]) -> dict[str, str]:
         One cannot be judged, or two would be called the same: said before hours are spent.
     """
     sums: dict[str, str] = {}
-    for path in paths:
-        if path.stem in {published.NAME, *sums}:
-            raise RefusedError(f"{path}: another network is called {path.stem} here: rename it")
+    for name, path in records.named_networks(paths, [published.NAME]).items():
         try:
-            sums[path.stem] = submitted.keep(path)
-            port.ported(suite.model_of(sums[path.stem]))
+            sums[name] = submitted.keep(path)
+            port.ported(suite.model_of(sums[name]))
         except RefusedError as error:
             raise RefusedError(f"{path}: {error}") from None
     return sums
@@ -63,7 +61,7 @@ def judge(
     RefusedError
         A network cannot be judged, or the published score does not come out.
     """
-    sums = _sums(networks or sorted((records.FULL_SCALE / "models").glob("*.keras")))
+    sums = _sums(networks)
     scores = {}
     for name in (published.NAME, *sums):
         scores[name] = (

@@ -111,14 +111,11 @@ def certify(
     there = len(data.load(dataset).test.images)
     if there < images:
         raise RefusedError(f"images: {dataset} has {there:,} test images, not {images:,}")
-    files = networks or sorted((records.FULL_SCALE / "models").glob("*.keras"))
     kept: dict[str, Submitted] = {}
-    for path in files:
-        if path.stem in kept:
-            raise RefusedError(f"{path}: another network is called {path.stem} here: rename it")
+    for name, path in records.named_networks(networks).items():
         try:
-            kept[path.stem] = Submitted(submitted.keep(path), dataset, "test")
-            certified.blocks_of(submitted.network(kept[path.stem].sha256).model)
+            kept[name] = Submitted(submitted.keep(path), dataset, "test")
+            certified.blocks_of(submitted.network(kept[name].sha256).model)
         except RefusedError as error:
             raise RefusedError(f"{path}: {error}") from None
     rows = enclosed(kept, images, radii)

@@ -236,6 +236,31 @@ def network(name: str) -> Any:
         ) from None
 
 
+def named_networks(paths: Sequence[Path], taken: Sequence[str] = ()) -> dict[str, Path]:
+    """Return the files of networks by the names that a record gives them.
+
+    Parameters
+    ----------
+    paths
+        The files; those that the book keeps, if there are none.
+    taken
+        Names that no file may have.
+
+    Raises
+    ------
+    RefusedError
+        Two would be called the same.
+    """
+    named: dict[str, Path] = {}
+    for path in paths or sorted((FULL_SCALE / "models").glob("*.keras")):
+        if path.stem in {*taken, *named}:
+            raise parameters.RefusedError(
+                f"{path}: another network is called {path.stem} here: rename it"
+            )
+        named[path.stem] = path
+    return named
+
+
 def full_scale(name: str) -> pd.DataFrame | None:
     """Return the rows that the full-scale run recorded under a name, or None if it has none.
 
