@@ -79,7 +79,7 @@ class TestRungs:
         found = {rung: adaptive.accuracy(attacked(rung)) for rung in adaptive.RUNGS}
         assert found["clean"] >= found["noise"] > 0.7
         for rung in ("fgsm", "pgd", "restarts", "targeted", "apgd-ce", "apgd-dlr", "fmn"):
-            assert found[rung] < found["noise"] - 0.2, rung
+            assert found["noise"] - found[rung] > 0.19, rung  # 8 of 40 images at least
         assert found["square"] < found["noise"]
         assert found["restarts"] <= found["pgd"] <= found["fgsm"] + 0.05
 
