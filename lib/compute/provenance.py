@@ -208,6 +208,7 @@ def code_digest(*modules: str) -> str:
     return text.hexdigest()[:16]
 
 
+@cache
 def running_digest(*modules: str) -> str:
     """Return :func:`code_digest` of the code that runs in this process.
 
@@ -236,8 +237,11 @@ def running_digest(*modules: str) -> str:
 _version = cache(metadata.version)
 
 
+@cache
 def versions(*modules: str) -> dict[str, str]:
     """Return the versions of the packages that determine the numbers of some modules.
+
+    As with :func:`running_digest`, what was found once stays so while this process runs.
 
     Parameters
     ----------

