@@ -2,20 +2,24 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from lib.cards import board, card
+from lib.cards import board, card, kept
 from lib.cards.card import Card, Terms
 from lib.compute.parameters import RefusedError
 from lib.site.cli import main
 from lib.stages import adapters, attacks, data, models, submitted
 from lib.stages.adaptive import Budget
-from tests.helpers import shared_tiny_model, tiny_model
+from lib.stages.attacks import Attack
+from lib.stages.hardening import Hardening
+from tests.helpers import TINY, shared_tiny_model, tiny_model
 
 TERMS = Terms(dataset="mnist-tiny", images=20, epsilon=0.08, quick=True)
 OPTIONS = ("--dataset", "mnist-tiny", "--images", "20", "--epsilon", "0.08", "--quick")
@@ -130,6 +134,27 @@ def test_an_invented_card_is_noticed(entries):
     assert any("claims 100.0% (worst case)" in remark for remark in remarks)
     assert "the same file as copied/mine.keras" in remarks
     assert entries["copied/mine.keras"].remarks == ["no card was handed in with it"]
+
+
+def test_a_card_says_how_a_network_was_hardened(monkeypatch, tmp_path):
+    monkeypatch.setenv("LIB_RESULTS", str(tmp_path))
+    monkeypatch.setattr(kept.adaptive, "model_of", lambda defence: shared_tiny_model())
+    clothes = replace(TINY, dataset="fashion-5k", seed=3)
+    defence = Hardening(clothes, Attack("pgd", 0.15, 0.05, 5), epochs=7, batch_size=64)
+    ladder = pd.DataFrame(
+        {"rung": ["clean"], "budget": ["none"], "accuracy": [0.5], "worst case": [0.5]}
+    )
+    path = kept.keep_hardened("mine", defence, ladder, 1_000)
+    said = " ".join(path.with_suffix(".md").read_text("utf-8").split())
+    for text in (
+        "7 epochs",
+        "(5 steps, epsilon 0.15, batches of 64, seed 3)",
+        "on the first 1,000",
+    ):
+        assert text in said
+    origins = json.loads((tmp_path / "provenance.json").read_text("utf-8"))
+    assert origins["models/mine"]["dataset"] == "fashion-5k"
+    assert origins["models/mine"]["seeds"] == [3]
 
 
 def test_an_honest_card_raises_no_question(entries, tmp_path):

@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
 import re
+import subprocess
+import sys
 from itertools import product
 
 import keras
@@ -199,6 +202,53 @@ def test_every_record_says_what_produced_it():
     assert not any("preset" in origin for origin in by_command.values())
     assert {"torch", "pyautoattack"} <= by_command["autoattack"]["packages"].keys()
     assert {origin["preset"] for origin in origins.values()} == {"paper"}
+
+
+ALONE = """
+import sys
+import keras
+import numpy as np
+import tensorflow as tf
+
+file, images, count, epsilon = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+with np.load(images) as archive:
+    x, y = archive["x_test"][:count], archive["y_test"][:count].astype(np.int64)
+network = keras.saving.load_model(file, safe_mode=True)
+x = tf.constant(x[..., None] / np.float32(255))
+with tf.GradientTape() as tape:
+    tape.watch(x)
+    logits = network(x)
+    loss = tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
+attacked = tf.clip_by_value(x + epsilon * tf.sign(tape.gradient(loss, x)), 0, 1)
+clean = logits.numpy().argmax(1) == y
+print(clean.mean(), (clean & (network(attacked).numpy().argmax(1) == y)).mean())
+assert not any(name.partition(".")[0] == "lib" for name in sys.modules)
+"""
+"""Attacks a kept network by one FGSM step, with nothing of this project."""
+
+
+@pytest.mark.parametrize(
+    "network", sorted(records.FULL_SCALE.glob("models/*.keras")), ids=lambda path: path.stem
+)
+def test_keras_alone_confirms_the_card_of_each_network(network, tmp_path):
+    card = network.with_suffix(".md").read_text(encoding="utf-8")
+    found = re.search(r"epsilon ([\d.]+) on the\s+first ([\d,]+) test images \((.+)\)", card)
+    epsilon, count, dataset = found.groups()
+    variable = f"{dataset.upper().replace('-', '_')}_NPZ"
+    if not (images := os.environ.get(variable)):
+        pytest.skip(f"{variable} names no file: the network's images are not here")
+    arguments = [network, images, count.replace(",", ""), epsilon]
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", ALONE, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    shares = map(float, done.stdout.split())
+    for rung, share in zip(("clean", "fgsm"), shares, strict=True):
+        said = float(re.search(rf"^\| {rung} \| .+? \| ([\d.]+)% \|", card, re.M)[1])
+        # Of a gradient that is all but 0, rounding decides the sign.
+        assert 100 * share == pytest.approx(said, abs=0.01 if rung == "clean" else 0.3)
 
 
 def test_the_base_model_is_accurate():

@@ -387,6 +387,9 @@ class TestShow:
         assert self.html(caption="a") != self.html(caption="b")
 
 
+CLOTHES = records.AttackedOn("fashion-mnist", 1_000, 0.15)
+
+
 class TestSaveNetwork:
     LADDER = pd.DataFrame(
         {
@@ -400,18 +403,38 @@ class TestSaveNetwork:
     def test_keras_alone_loads_it_and_the_card_has_the_ladder(self, folder):
         inputs = keras.Input((2,))
         network = keras.Model(inputs, keras.layers.Dense(3)(inputs))
-        path = records.save_network(
-            "small", network, self.LADDER, "A small one.", code="stages.data"
-        )
+        path = records.save_network("small", network, self.LADDER, "A small one.", attacked=CLOTHES)
         images = np.ones((4, 2), np.float32)
         again = keras.saving.load_model(path)
         np.testing.assert_array_equal(again(images), network(images))
         card = path.with_suffix(".md").read_text(encoding="utf-8")
-        assert "A small one." in card
+        assert (
+            "A small one. Attacked at epsilon 0.15 on the\n"
+            "first 1,000 test images (fashion-mnist)." in card
+        )
         assert "| pgd | 40 steps | 12.50% | 10.00% |" in card
         origins = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-        assert origins["models/small"]["code"] == provenance.code_digest("stages.data")
+        assert origins["models/small"]["dataset"] == "fashion-mnist"
+        assert origins["models/small"]["code"] == provenance.code_digest("stages.adaptive")
         assert {one.name for one in path.parent.iterdir()} == {"small.keras", "small.md"}
+
+    def test_networks_are_told_apart_by_what_they_read(self, monkeypatch):
+        monkeypatch.setenv("LIB_RESULTS", str(records.FULL_SCALE))
+        inputs = keras.Input((2,))
+        network = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+        for name, dataset in (("shoes", "fashion-mnist"), ("digits", "mnist")):
+            records.save_network(
+                name, network, self.LADDER, "", attacked=CLOTHES._replace(dataset=dataset)
+            )
+        origins = json.loads((records.FULL_SCALE / "provenance.json").read_text("utf-8"))
+        del origins["models/digits"]["dataset"]  # as in the first records
+        (records.FULL_SCALE / "provenance.json").write_text(json.dumps(origins), "utf-8")
+        for dataset, names in (
+            ("mnist", ["digits"]),
+            ("mnist-5k", ["digits"]),
+            ("fashion-5k", ["shoes"]),
+        ):
+            assert [path.stem for path in records.networks_of(dataset)] == names
 
     def test_a_failure_leaves_the_old_network(self):
         class Full:
@@ -421,10 +444,14 @@ class TestSaveNetwork:
 
         inputs = keras.Input((2,))
         path = records.save_network(
-            "small", keras.Model(inputs, keras.layers.Dense(1)(inputs)), self.LADDER, ""
+            "small",
+            keras.Model(inputs, keras.layers.Dense(1)(inputs)),
+            self.LADDER,
+            "",
+            attacked=CLOTHES,
         )
         before = path.read_bytes()
         with pytest.raises(OSError, match="no space"):
-            records.save_network("small", Full(), self.LADDER, "")
+            records.save_network("small", Full(), self.LADDER, "", attacked=CLOTHES)
         assert path.read_bytes() == before
         assert {one.name for one in path.parent.iterdir()} == {"small.keras", "small.md"}

@@ -45,7 +45,7 @@ def judge(
     Parameters
     ----------
     networks
-        Their files; those that the book keeps, if none is given.
+        Their files; those that the book keeps of the data set, if none is given.
     dataset, images, epsilon
         As in :func:`lib.autoattack.suite.score`.
     record
@@ -61,7 +61,7 @@ def judge(
     RefusedError
         A network cannot be judged, or the published score does not come out.
     """
-    sums = _sums(networks)
+    sums = _sums(networks or records.networks_of(dataset))
     scores = {}
     for name in (published.NAME, *sums):
         scores[name] = (

@@ -92,7 +92,7 @@ def certify(
     Parameters
     ----------
     networks
-        Their files; those that the book keeps, if none is given.
+        Their files; those that the book keeps of the data set, if none is given.
     dataset, images, radii
         Its first test images, and the radii to certify them at.
     record
@@ -112,7 +112,7 @@ def certify(
     if there < images:
         raise RefusedError(f"images: {dataset} has {there:,} test images, not {images:,}")
     kept: dict[str, Submitted] = {}
-    for name, path in records.named_networks(networks).items():
+    for name, path in records.named_networks(networks or records.networks_of(dataset)).items():
         try:
             kept[name] = Submitted(submitted.keep(path), dataset, "test")
             certified.blocks_of(submitted.network(kept[name].sha256).model)

@@ -64,6 +64,11 @@ Count = Annotated[int, Field(ge=1)]
 """A number of things of which there must be at least one."""
 
 
+def family(dataset: str) -> str:
+    """Return what a data set is a sample of: samples bear its name, as ``mnist-5k`` does."""
+    return dataset.partition("-")[0]
+
+
 def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(values)) < len(values):
         raise ValueError("the same twice: it would count twice")

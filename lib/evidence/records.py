@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import pandas as pd
 
 from lib.compute import cache, parameters, provenance
+from lib.compute.parameters import Count, Dataset, Epsilon, family
 
 FULL_SCALE = (
     provenance.CHECKOUT / "book" / "results"
@@ -36,7 +37,8 @@ _MEASURED = [f"table_{n:02d}" for n in range(2, 13)] + [f"figure_{n:02d}" for n 
 
 _CARD = """# {name}
 
-{what}
+{what} Attacked at epsilon {attacked.epsilon:g} on the
+first {attacked.images:,} test images ({attacked.dataset}).
 
 | attack | budget for an image | read correctly | worst case so far |
 | --- | --- | ---: | ---: |
@@ -126,11 +128,11 @@ def _checked(name: str) -> str:
     return name
 
 
-def _note_origin(name: str, frame: pd.DataFrame, code: str | Sequence[str]) -> None:
+def _note_origin(name: str, frame: pd.DataFrame, code: str | Sequence[str], **more: str) -> None:
     record = folder() / "provenance.json"
     with cache.lock("results"):  # chapters run side by side
         origins = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-        origins[name] = _origin(frame, code)
+        origins[name] = _origin(frame, code) | more
         write(record, json.dumps(origins, indent=2, sort_keys=True) + "\n")
 
 
@@ -167,13 +169,21 @@ def save(name: str, frame: pd.DataFrame, *, code: str | Sequence[str] = ALL_STAG
     return path
 
 
+class AttackedOn(NamedTuple):
+    """The first ``images`` test images of a data set, within ``epsilon``: what a card is about."""
+
+    dataset: Dataset
+    images: Count
+    epsilon: Epsilon
+
+
 def save_network(
     name: str,
     network: Any,
     ladder: pd.DataFrame,
     what: str,
     *,
-    code: str | Sequence[str] = ALL_STAGES,
+    attacked: AttackedOn,
 ) -> Path:
     """Keep a trained network, and a card that says what it withstands.
 
@@ -190,9 +200,9 @@ def save_network(
         Of :func:`lib.stages.adaptive.ladder`: ``rung``, ``budget``, ``accuracy`` and
         ``worst case``. With a column ``seed``, that is noted too.
     what
-        How it was trained and on which images it was attacked, in a sentence or two.
-    code
-        As for :func:`save`.
+        How it was trained, in a sentence.
+    attacked
+        On which images, as the card says; their data set is noted, too.
 
     Returns
     -------
@@ -206,8 +216,9 @@ def save_network(
         f"| {row['rung']} | {row['budget']} | {row['accuracy']:.2%} | {row['worst case']:.2%} |"
         for _, row in ladder.iterrows()
     )
-    write(path.with_suffix(".md"), _CARD.format(name=name, what=what, rungs=rungs))
-    _note_origin(f"models/{name}", ladder, code)
+    text = _CARD.format(name=name, what=what, attacked=attacked, rungs=rungs)
+    write(path.with_suffix(".md"), text)
+    _note_origin(f"models/{name}", ladder, "stages.adaptive", dataset=attacked.dataset)
     return path
 
 
@@ -236,13 +247,25 @@ def network(name: str) -> Any:
         ) from None
 
 
+def networks_of(dataset: Dataset) -> list[Path]:
+    """Return the files of the networks that the book keeps of a data set, or what it is part of."""
+    origins = json.loads((FULL_SCALE / "provenance.json").read_text(encoding="utf-8"))
+
+    def reads(path: Path) -> str:
+        # Those of the first records read MNIST, and do not say so.
+        return str(origins[f"models/{path.stem}"].get("dataset", "mnist"))
+
+    kept = sorted((FULL_SCALE / "models").glob("*.keras"))
+    return [path for path in kept if family(reads(path)) == family(dataset)]
+
+
 def named_networks(paths: Sequence[Path], taken: Sequence[str] = ()) -> dict[str, Path]:
     """Return the files of networks by the names that a record gives them.
 
     Parameters
     ----------
     paths
-        The files; those that the book keeps, if there are none.
+        The files.
     taken
         Names that no file may have.
 
@@ -252,7 +275,7 @@ def named_networks(paths: Sequence[Path], taken: Sequence[str] = ()) -> dict[str
         Two would be called the same.
     """
     named: dict[str, Path] = {}
-    for path in paths or sorted((FULL_SCALE / "models").glob("*.keras")):
+    for path in paths:
         if path.stem in {*taken, *named}:
             raise parameters.RefusedError(
                 f"{path}: another network is called {path.stem} here: rename it"

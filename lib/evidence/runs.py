@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from lib.compute.parameters import family
 from lib.evidence import paper, records, tables
 
 RUNS = ("full scale", "this run")
@@ -22,11 +23,6 @@ USUAL: Mapping[str, object] = {
     "chosen_on": "test",
 }
 """Settings of the paper's tables and figures; where it states none, of the full-scale run."""
-
-
-def family(dataset: str) -> str:
-    """Return what a data set is a sample of: samples bear its name, as ``mnist-5k`` does."""
-    return dataset.partition("-")[0]
 
 
 class Run:

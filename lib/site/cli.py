@@ -426,7 +426,7 @@ def autoattack(
 def certify(
     networks: tuple[Path, ...], dataset: str, images: str, radii: tuple[str, ...], record: bool
 ) -> None:
-    """Prove what no attack can take from NETWORKS, .keras files (default: those of the book).
+    """Prove what no attack can take from NETWORKS, .keras files (default: all kept ones).
 
     Each radius gets two numbers, a share of the first test images that is certified, and one that
     withstands attacks; what is robust is between them. Seconds an image; what has finished is kept.
