@@ -4,6 +4,7 @@ import itertools
 import re
 from collections.abc import Mapping
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -739,6 +740,27 @@ class TestPage:
 
 
 PARTS = list(dict.fromkeys(claim.part for claim in claims.ALL.values()))
+
+
+def test_the_page_says_why_each_verdict_that_is_left_cannot_be_told():
+    shown = page.untold({"full scale": claims.full_scale()}).data
+    verdicts = [
+        judging.judge(rule, claims.full_scale()).says
+        for claim in claims.ALL.values()
+        for rule in (claim.as_measured, claim.adaptive)
+        if rule
+    ]
+    assert len(shown) == verdicts.count(judging.UNTOLD) > 0
+    cells = nbformat.read(ROOT / "book" / "claims.ipynb", as_version=4).cells
+    text = next(cell.source for cell in cells if cell.source.startswith("More computing"))
+    explained = {reason.lower() for reason in re.findall(r"\*\*(.+?)\*\*", text)}
+    for whys in shown["Why (parts)"]:
+        for why in whys.split("; "):
+            reason = re.sub(r" \(.*", "", why)
+            # An interval stands for itself.
+            assert reason in explained or re.match(r"[\d.]+%$", reason), why
+    every = shown["Why (parts)"].str.cat()
+    assert all(reason in every for reason in explained)
 
 
 def test_the_introduction_quotes_numbers_that_the_page_has():

@@ -13,7 +13,16 @@ from pandas.io.formats.style_render import CSSDict
 
 from lib.compute import provenance
 from lib.evidence import claims, paper, records, tables
-from lib.evidence.claims.judging import ABSENT, MARKS, Answer, Recorded, Rule, Verdict, judge
+from lib.evidence.claims.judging import (
+    ABSENT,
+    MARKS,
+    UNTOLD,
+    Answer,
+    Recorded,
+    Rule,
+    Verdict,
+    judge,
+)
 
 COLUMNS = {"as_measured": "As the paper measures it", "adaptive": "Attackers who adapt"}
 PARTS = {
@@ -67,6 +76,21 @@ def counted(of: Runs) -> Styler:
     counts = pd.DataFrame(verdicts).fillna(0).astype(int)
     order = sorted(counts.index, key=lambda text: [*MARKS.values()].index(text.strip("(")[0]))
     return tables.show(counts.loc[order].rename_axis("Verdict").reset_index())
+
+
+def untold(of: Runs) -> Styler:
+    """Return which verdicts cannot be told, and why each of their parts cannot."""
+    rows = []
+    for claim in claims.ALL.values():
+        link = f'<a href="#{anchor(claim)}">{escape(claim.statement)}</a>'
+        for kind, heading in COLUMNS.items():
+            found = decisive(getattr(claim, kind), of)
+            if found and found.says == UNTOLD:
+                whys = pd.Series([(p.shows or p.found).split("; ")[-1] for p in found.parts])
+                counts = whys.value_counts(sort=False)
+                why = "; ".join(f"{text} ({count})" for text, count in counts.items())
+                rows.append({"Claim": link, "Judged": heading, "Why (parts)": why})
+    return _wrapped(pd.DataFrame(rows, columns=["Claim", "Judged", "Why (parts)"]), html=["Claim"])
 
 
 def anchor(claim: claims.Claim) -> str:
