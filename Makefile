@@ -64,9 +64,10 @@ distclean: ## remove everything that is not in the repository
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
+# The files name all that is needed, so that nothing has to be resolved.
 $(INSTALLED): | .venv/bin/python
 	grep -v '^-e' requirements.txt > .venv/pinned.txt
-	$(PIP) -r .venv/pinned.txt
+	$(PIP) --no-deps -r .venv/pinned.txt
 	$(PIP) --no-build-isolation --no-deps -e .
 	rm -f .venv/installed-*
 	touch $@
@@ -76,5 +77,5 @@ $(INSTALLED_LAB): | $(INSTALLED)
 	touch $@
 
 $(INSTALLED_TESTS): | $(INSTALLED)
-	$(PIP) -r tests/requirements.txt
+	$(PIP) --no-deps -r tests/requirements.txt
 	touch $@
