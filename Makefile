@@ -39,7 +39,7 @@ test: $(INSTALLED_TESTS) ## check everything: lint, types, sources, units, every
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=40
+	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=40
 
 bench: $(INSTALLED_TESTS) ## time what the book says about speed, on an idle machine
 	$(BIN)/python -m lib bench

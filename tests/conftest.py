@@ -44,6 +44,9 @@ LONGEST = (
     "test_attacks",
     "test_survivors",
     "test_hardening",
+    "test_radius",
+    "test_cards",
+    "test_residual",
     "test_sweeps",
     "test_code",
     "test_values",
@@ -54,19 +57,13 @@ LONGEST = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, each in one of several processes.
+    """Begin with the files that take longest: each runs in one of several processes.
 
-    Where pytest-xdist keeps this order (``--no-loadscope-reorder``), short ones fill the end. Of
-    what is tested chapter by chapter, each chapter may go to another process.
+    Where pytest-xdist keeps this order (``--no-loadscope-reorder``), short ones fill the end.
     """
     order = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
-    for item in items:
-        number = getattr(item, "callspec", None) and item.callspec.params.get("number")
-        part = f".{number.partition('.')[0]}" if isinstance(number, str) else ""
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}.{item.path.stem}{part}"))
 
 
 @pytest.fixture(autouse=True)
