@@ -743,9 +743,10 @@ PARTS = list(dict.fromkeys(claim.part for claim in claims.ALL.values()))
 
 
 def test_the_page_says_why_each_verdict_that_is_left_cannot_be_told():
-    shown = page.untold({"full scale": claims.full_scale()}).data
+    run = claims.full_scale()
+    shown = page.untold({"full scale": run}).data
     verdicts = [
-        judging.judge(rule, claims.full_scale()).says
+        judging.judge(rule, run).says
         for claim in claims.ALL.values()
         for rule in (claim.as_measured, claim.adaptive)
         if rule

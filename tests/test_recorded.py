@@ -230,7 +230,7 @@ assert not any(name.partition(".")[0] == "lib" for name in sys.modules)
 @pytest.mark.parametrize(
     "network", sorted(records.FULL_SCALE.glob("models/*.keras")), ids=lambda path: path.stem
 )
-def test_keras_alone_confirms_the_card_of_each_network(network, tmp_path):
+def test_keras_alone_confirms_the_card_of_each_network(network):
     card = network.with_suffix(".md").read_text(encoding="utf-8")
     found = re.search(r"epsilon ([\d.]+) on the\s+first ([\d,]+) test images \((.+)\)", card)
     epsilon, count, dataset = found.groups()

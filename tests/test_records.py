@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.compute import provenance
+from lib.compute import parameters, provenance
 from lib.evidence import paper, records, runs, tables
 
 
@@ -435,6 +435,8 @@ class TestSaveNetwork:
             ("fashion-5k", ["shoes"]),
         ):
             assert [path.stem for path in records.networks_of(dataset)] == names
+        with pytest.raises(parameters.RefusedError, match="no network of letters: name a file"):
+            records.networks_of("letters")
 
     def test_a_failure_leaves_the_old_network(self):
         class Full:

@@ -248,15 +248,24 @@ def network(name: str) -> Any:
 
 
 def networks_of(dataset: Dataset) -> list[Path]:
-    """Return the files of the networks that the book keeps of a data set, or what it is part of."""
+    """Return the files of the networks that the book keeps of a data set, or what it is part of.
+
+    Raises
+    ------
+    RefusedError
+        There are none.
+    """
     origins = json.loads((FULL_SCALE / "provenance.json").read_text(encoding="utf-8"))
 
     def reads(path: Path) -> str:
         # Those of the first records read MNIST, and do not say so.
         return str(origins[f"models/{path.stem}"].get("dataset", "mnist"))
 
-    kept = sorted((FULL_SCALE / "models").glob("*.keras"))
-    return [path for path in kept if family(reads(path)) == family(dataset)]
+    every = sorted((FULL_SCALE / "models").glob("*.keras"))
+    kept = [path for path in every if family(reads(path)) == family(dataset)]
+    if not kept:
+        raise parameters.RefusedError(f"the book keeps no network of {dataset}: name a file")
+    return kept
 
 
 def named_networks(paths: Sequence[Path], taken: Sequence[str] = ()) -> dict[str, Path]:

@@ -389,12 +389,13 @@ def attack(network: Path, dataset: str, images: str, epsilon: str, quick: bool) 
 def autoattack(
     networks: tuple[Path, ...], dataset: str, images: str, epsilon: str, record: bool
 ) -> None:
-    """Judge NETWORKS, .keras files (default: those that the book keeps), by AutoAttack itself.
+    """Judge NETWORKS, .keras files, by AutoAttack itself.
 
     That is the original code, which `pip install '.[autoattack]'` brings. First it judges a network
     whose score is published, on 4,000 images of MNIST: if the two differ, nothing else is judged.
     The better part of an hour for each network that withstands most of it; what has finished is
-    kept. With --record, the record is of these networks and no others.
+    kept. By default it takes those that the book keeps of the data set. With --record, the
+    record is of these networks and no others.
     """
     values = _validated_terms(dataset, images, epsilon)
     try:
@@ -426,11 +427,12 @@ def autoattack(
 def certify(
     networks: tuple[Path, ...], dataset: str, images: str, radii: tuple[str, ...], record: bool
 ) -> None:
-    """Prove what no attack can take from NETWORKS, .keras files (default: all kept ones).
+    """Prove what no attack can take from NETWORKS, .keras files.
 
     Each radius gets two numbers, a share of the first test images that is certified, and one that
     withstands attacks; what is robust is between them. Seconds an image; what has finished is kept.
-    With --record, the record is of these networks and no others.
+    By default it takes those that the book keeps of the data set. With --record, the
+    record is of these networks and no others.
     """
     checked = [_validated_terms(dataset, images, radius) for radius in radii]
     values = checked[0] | {"radii": [each["epsilon"] for each in checked]}
