@@ -55,11 +55,11 @@ def false_alarms() -> np.ndarray:
     return np.array([(p < 0.05).sum(axis=(1, 2)).mean(), (smallest < 0.05).sum(axis=1).mean()])
 
 
-def lost_to_more_steps(hardened: Hardening, epsilon: float) -> float:
-    """Return by how much PGD leaves less than FGSM, of more images than the exercise takes."""
+def far_better_under_one_step(hardened: Hardening, epsilon: float) -> bool:
+    """Tell whether PGD leaves less than half of what FGSM leaves, of more images than asked for."""
     ladder = adaptive.ladder(hardened, ("fgsm", "pgd"), count=100, epsilon=epsilon)
-    kept = ladder.set_index("rung")["accuracy"]
-    return float(kept["fgsm"] - kept["pgd"])
+    left = dict(zip(ladder["rung"], ladder["accuracy"], strict=True))
+    return left["pgd"] < left["fgsm"] / 2
 
 
 SAID: dict[str, Callable[[SimpleNamespace], object]] = {
@@ -120,7 +120,7 @@ SAID: dict[str, Callable[[SimpleNamespace], object]] = {
     "8.1": lambda n: np.allclose(false_alarms(), (n.by_chance, n.corrected), rtol=0.1),
     "8.2": lambda n: n.bounds.high > 0.01 and 1.5 < n.enough / 100 < 2.5,
     "8.3": lambda n: sum(n.shared) < sum(map(len, n.dominant)) / 2,
-    "9.1": lambda n: lost_to_more_steps(n.fast, n.epsilon) > 0.1,
+    "9.1": lambda n: far_better_under_one_step(n.fast, n.epsilon),
     "9.2": lambda n: n.starts["scratch"][0] < 0.2 < n.starts["victim"][0],
     "9.3": lambda n: n.left[0].mean() > 0.5 and not np.logical_and.reduce(n.left).any(),
     "10.1": lambda n: 0.6 < n.share < 0.7,
