@@ -74,6 +74,26 @@ class TestJudge:
         assert (rows["corrected"][1:] > rows["p"][1:]).all()
         assert rows["verdict"][0] == "differs, by more than 1 point"
 
+    def test_too_few_networks_get_no_verdict_unless_there_is_nothing_to_compare(self) -> None:
+        values = arms(new=[0.9, 0.91], old=[0.8, 0.81])
+        row = pd.DataFrame([("test", "new", "old", 0.1, 0.08, 0.12, 0.001)])
+        row.columns = ["test", "arm", "other", "difference", "low", "high", "p"]
+
+        def verdict(values: pd.DataFrame, fewest: int) -> str:
+            found = contrasts.judge(row, values, cell=["test"], family=["test"], fewest=fewest)
+            return str(found["verdict"][0])
+
+        assert verdict(values, 3) == contrasts.TOO_FEW
+        assert verdict(values, 2) != contrasts.TOO_FEW
+        assert verdict(arms(new=[0.001, 0.0], old=[0.0, 0.0]), 3) == contrasts.BOTH_FALLEN
+
+    def test_what_would_matter_is_the_callers_to_say(self) -> None:
+        values = arms(new=[0.62, 0.63, 0.64], old=[0.6, 0.61, 0.62])
+        row = pd.DataFrame([("test", "new", "old", 0.02, 0.019, 0.021, 0.001)])
+        row.columns = ["test", "arm", "other", "difference", "low", "high", "p"]
+        judged_rows = contrasts.judge(row, values, cell=["test"], family=["test"], margin=0.05)
+        assert judged_rows["verdict"][0] == "differs, by less than 5 points"
+
     def test_what_differs_only_before_the_correction_says_so(self) -> None:
         new = {f"new{index}": [0.88, 0.91, 0.94] for index in range(9)}
         rows = judged(arms(**new, old=[0.8, 0.8, 0.8]))

@@ -48,6 +48,19 @@ Of every rung, an image counts as withstood only if its clean version is read co
 ``static`` is static *and clean*, and may be below the paper's static accuracy.
 """
 
+Criterion = Literal[
+    "change",
+    "relative change",
+    "gradient",
+    "change, again",
+    "least change",
+    "random",
+    "random, again",
+    "all",
+    "none",
+]
+"""By which filters are chosen, see :class:`lib.stages.criteria.Contender`."""
+
 Epsilon = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 """L-infinity radius in pixel units, where 0 is black and 1 is white."""
 
@@ -84,6 +97,7 @@ Fractions = Annotated[tuple[Fraction, ...], *_SOME]
 Seeds = Annotated[tuple[Seed, ...], *_SOME]
 Counts = Annotated[tuple[Count, ...], *_SOME]
 Rungs = Annotated[tuple[Rung, ...], *_SOME]
+Criteria = Annotated[tuple[Criterion, ...], *_SOME]
 
 
 class RefusedError(ValueError):

@@ -23,9 +23,13 @@ MARGIN = 0.01
 FLOOR = 0.01
 """Accuracy below which an arm has nothing left to compare."""
 
+FEWEST = 3
+"""Starting networks that a verdict takes, where one is about trainings."""
+
 BOTH_FALLEN = f"both below {FLOOR:.0%}"
 BOTH_WORSE = "both worse than no defence"
 UNCORRECTED = "undecided (uncorrected:"
+TOO_FEW = "undecided: too few networks"
 UNTESTED = "one network: untested"
 
 _SEEN = ("difference", "low", "high", "p")
@@ -63,7 +67,13 @@ def compare(arm: ArrayLike, other: ArrayLike) -> dict[str, float]:
 
 
 def judge(
-    contrasts: pd.DataFrame, values: pd.DataFrame, *, cell: Sequence[str], family: Sequence[str]
+    contrasts: pd.DataFrame,
+    values: pd.DataFrame,
+    *,
+    cell: Sequence[str],
+    family: Sequence[str],
+    margin: float = MARGIN,
+    fewest: int = 1,
 ) -> pd.DataFrame:
     """Judge contrasts: each by its interval, and corrected for how many there are.
 
@@ -80,6 +90,10 @@ def judge(
         Columns that name a cell of the experiment, in which arms are compared.
     family
         Columns whose values those comparisons share that are corrected together.
+    margin
+        Differences within it are none that would matter.
+    fewest
+        Networks that a verdict takes: with fewer there is none.
 
     Returns
     -------
@@ -111,7 +125,8 @@ def judge(
     exempt = fallen | judged.get("primary", False)
     judged["corrected"] = _corrected(judged[~exempt], family).reindex(judged.index)
     judged["corrected"] = judged["corrected"].fillna(judged["p"])
-    return judged.assign(verdict=[_verdict(row) for row in judged.to_dict("records")])
+    rows = judged.to_dict("records")
+    return judged.assign(verdict=[_verdict(row, margin, fewest) for row in rows])
 
 
 def _corrected(rows: pd.DataFrame, family: Sequence[str]) -> "pd.Series[float]":
@@ -126,12 +141,14 @@ def _smallest(found: Interval, ahead: "pd.Series[float]", images: int) -> float:
     return intervals.smallest_difference(half * images**0.5 / float(stats.norm.ppf(0.975)), images)
 
 
-def _verdict(row: Mapping[Any, Any]) -> str:
+def _verdict(row: Mapping[Any, Any], margin: float, fewest: int) -> str:
     found = Interval(*(row[name] for name in _SEEN))
     values = row["arm_value"], row["other_value"], row.get("undefended_value", 0.0)
     if idle := nothing_to_compare(*values):
         return idle
-    alone = intervals.verdict(found, MARGIN)
+    if row["networks"] < fewest:
+        return TOO_FEW
+    alone = intervals.verdict(found, margin)
     if not found.excludes_zero or row["corrected"] < 1 - intervals.CONFIDENCE:
         return alone
     return f"{UNCORRECTED} {alone})"
