@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -165,6 +165,12 @@ def test_an_attack_on_a_contender_is_the_one_on_any_network() -> None:
     assert clean.any()
     assert (attacked <= clean).all()
     assert attacked.sum() < clean.sum()
+
+
+@pytest.mark.parametrize("other", [{"start": "scratch"}, {"loss": "trades"}])
+def test_all_start_from_trained_weights_and_have_the_same_loss(other: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="starts from trained weights"):
+        Contender(replace(HOW, **other), "change")
 
 
 def test_who_has_chosen_already_cannot_compete() -> None:

@@ -18,7 +18,6 @@ from tqdm import tqdm
 from lib.compute.cache import cached
 from lib.compute.parameters import Count, Criterion, Fraction, Rung, Seed
 from lib.stages import attacks, data, filters, hardening, models, threats
-from lib.stages.attacks import Attack
 from lib.stages.data import Examples
 from lib.stages.filters import Changes, FilterChoice
 from lib.stages.hardening import Hardening
@@ -31,7 +30,7 @@ BY_CHANGE = ("change", "least change", "relative change")
 """Criteria that look at pairs of a clean image and its targeted copies, as the paper's does."""
 
 SILENT = 1e-6
-"""Mean output below which a filter counts as silent on clean images."""
+"""Response to clean images below which a filter counts as silent."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,11 @@ class Contender:
     Attributes
     ----------
     hardening
-        How it trains, and with how many gradients; it has no selection of its own. The dense
-        layers train, too.
+        How it trains, and with how many gradients: from the victim's weights, the dense layers
+        too, on the cross-entropy. It has no selection of its own.
     criterion
         By which filters are chosen: ``change`` of the output on targeted images (the paper's),
-        ``relative change``, as a multiple of the mean output on clean images, ``gradient``: weight
+        ``relative change``, as a multiple of the response to clean images, ``gradient``: weight
         times derivative of the loss on crafted images, as Lee et al. (2019) choose weights. As
         controls those of the ``least change``, ``random`` ones, ``all`` and ``none``. With
         ``, again`` they are chosen for every epoch, by the network as it is then. Images are
@@ -65,9 +64,12 @@ class Contender:
     draw: Seed = 0
 
     def __post_init__(self) -> None:
-        """Refuse two choices at once."""
-        if self.hardening.selection is not None or not self.hardening.dense_layers:
+        """Refuse two choices at once, and trainings that are not for choosing in."""
+        how = self.hardening
+        if how.selection is not None or not how.dense_layers:
             raise ValueError("a contender chooses its filters itself, and its dense layers train")
+        if how.start != "victim" or how.loss != "cross-entropy":
+            raise ValueError("a contender starts from trained weights and has the usual loss")
 
     @property
     def measure(self) -> str:
@@ -81,14 +83,9 @@ class Contender:
 
 
 class Outcome(NamedTuple):
-    """What a contender has become.
-
-    ``history`` has validation accuracies, as :func:`lib.stages.hardening.harden` returns them,
-    and ``choices`` the filters that trained in each epoch.
-    """
+    """What a contender has become; ``choices`` has the filters that trained in each epoch."""
 
     weights: Weights
-    history: dict[str, list[float]]
     choices: list[FilterChoice]
 
     def filters_trained(self) -> int:
@@ -129,7 +126,7 @@ def steps_by_epoch(contender: Contender) -> list[int]:
     """
     how = contender.hardening
     left = hardening.gradients(how)
-    of_a_step = how.batch_size * (how.attack.steps + (2 if how.loss == "trades" else 1))
+    of_a_step = how.batch_size * (how.attack.steps + 1)
     whole = len(data.load(how.victim.dataset).train) // how.batch_size
     epochs: list[int] = []
     while True:
@@ -147,15 +144,8 @@ def steps_by_epoch(contender: Contender) -> list[int]:
     return epochs
 
 
-def responses(model: Any, images: data.Images) -> Changes:
-    """Return the mean output of each filter for each image, layer by layer."""
-    outputs = keras.Model(model.inputs, [layer.output for layer in models.conv_layers(model)])
-    maps = keras.tree.flatten(outputs(tf.constant(images), training=False))
-    return [tf.reduce_mean(tf.abs(layer), axis=(1, 2)).numpy() for layer in maps]
-
-
 def relative(changes: Changes, clean: Changes) -> Changes:
-    """Return changes as multiples of each filter's mean output on clean images.
+    """Return changes as multiples of each filter's response to clean images.
 
     A filter that is silent there has no such multiple, and counts as unchanged.
     """
@@ -197,7 +187,8 @@ def _orders(contender: Contender, model: Any, epoch: int) -> list[NDArray[np.int
     crafted = attacks.perturb(model, how.attack, images, targets, targeted=True, seed=seed)
     changes = filters.output_changes(model, images, crafted)
     if measure == "relative change":
-        changes = relative(changes, responses(model, clean.images))
+        black = np.zeros_like(clean.images)  # as chapter 4 measures a response
+        changes = relative(changes, filters.output_changes(model, black, clean.images))
     orders = [filters.ranking(layer, contender.fraction) for layer in changes]
     return [order[::-1] for order in orders] if measure == "least change" else orders
 
@@ -270,51 +261,35 @@ def train(contender: Contender) -> Outcome:
     how = contender.hardening
     victim, seed = how.victim, how.victim.seed if how.seed is None else how.seed
     models.require_stacks(victim.architecture)
-    epochs, images = steps_by_epoch(contender), data.load(victim.dataset)
-    judged = images.validation.first(min(hardening.VALIDATION_IMAGES, len(images.validation)))
-    epsilon = how.attack.epsilon
-    judge = Attack("pgd", epsilon, max(epsilon, 0.001) / 8, hardening.VALIDATION_STEPS)
-    trained = models.fit(victim).weights if how.start == "victim" else None
+    epochs, train_images = steps_by_epoch(contender), data.load(victim.dataset).train
+    weights = models.fit(victim).weights
 
-    models.make_repeatable(seed)  # before the layers: their first weights are drawn
+    models.make_repeatable(seed)  # of what training draws
     network = models.build(victim.architecture, how.dropout, victim.hidden_units)
-    if trained is not None:
-        network.set_weights(trained)
+    network.set_weights(weights)
     model = OnlyChosen(network, how, sum(epochs))
     model.compile(
         optimizer=keras.optimizers.Adam(
             keras.optimizers.schedules.CosineDecay(how.learning_rate, sum(epochs))
         ),
-        loss=hardening.trades_loss(how.weight)
-        if how.loss == "trades"
-        else keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=False,
     )
-    history: dict[str, list[float]] = {"clean": [], "pgd": []}
     choices: list[FilterChoice] = []
-
-    def note() -> None:
-        crafted = attacks.perturb(network, judge, judged.images, judged.labels)
-        history["clean"].append(models.accuracy(network, judged.images, judged.labels))
-        history["pgd"].append(models.accuracy(network, crafted, judged.labels))
-
-    note()
-    progress = tqdm(epochs, desc="epochs", delay=5, leave=False)
-    for epoch, steps in enumerate(progress):
+    for epoch, steps in enumerate(tqdm(epochs, desc="epochs", delay=5, leave=False)):
         new = contender.chooses_again or not choices
         choices.append(choose(contender, network, epoch) if new else choices[-1])
         model.let_train(choices[-1])
-        order = np.random.default_rng([seed, epoch]).permutation(len(images.train))
+        order = np.random.default_rng([seed, epoch]).permutation(len(train_images))
         order = order[: steps * how.batch_size]
         model.fit(
-            images.train.images[order],
-            images.train.labels[order],
+            train_images.images[order],
+            train_images.labels[order],
             batch_size=how.batch_size,
             shuffle=False,  # the order above depends on the seed and the epoch alone
             verbose=0,
         )
-        note()
-    return Outcome(network.get_weights(), history, choices)
+    return Outcome(network.get_weights(), choices)
 
 
 @lru_cache(maxsize=8)
