@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from lib.compute.parameters import RefusedError
 from lib.evidence import bills, claims, paper, records, tables
-from lib.evidence.claims import judging, page
+from lib.evidence.claims import history, judging, page
 from lib.evidence.claims.judging import ABSENT, HOLDS, Answer, Recorded, Verdict
 
 from .conftest import ROOT
@@ -762,6 +763,25 @@ def test_the_page_says_why_each_verdict_that_is_left_cannot_be_told():
             assert reason in explained or re.match(r"[\d.]+%$", reason), why
     every = shown["Why (parts)"].str.cat()
     assert all(reason in every for reason in explained)
+
+
+def test_the_verdicts_before_the_plan_are_those_of_the_record_of_that_commit():
+    kept = records.full_scale(history.BEFORE)
+    try:
+        commit = history.before_the_plan()
+    except RefusedError as error:
+        pytest.skip(f"the history does not reach back to the plan: {error}")
+    assert set(kept.pop("commit")) == {commit}
+    found = history.verdicts(history.recorded_at(commit))
+    pd.testing.assert_frame_equal(found, kept)
+    changed = page.since_the_plan().data
+    assert 0 < len(changed) < len(kept)
+    assert (changed["Before the plan"] != changed["Now"]).all()
+
+
+def test_a_commit_that_git_does_not_know_is_one_clear_line():
+    with pytest.raises(RefusedError, match=r"git ls-tree: .*nowhere"):
+        history.recorded_at("nowhere")
 
 
 def test_the_introduction_quotes_numbers_that_the_page_has():

@@ -198,7 +198,8 @@ def test_every_record_says_what_produced_it():
     tables = [path.stem for path in records.FULL_SCALE.glob("*.csv")]
     networks = [f"models/{path.stem}" for path in records.FULL_SCALE.glob("models/*.keras")]
     assert sorted(origins) == sorted(tables + networks)
-    by_command = {name: origins.pop(name) for name in ("autoattack", "certified")}
+    of_others = ("autoattack", "certified", "verdicts_before")
+    by_command = {name: origins.pop(name) for name in of_others}
     assert not any("preset" in origin for origin in by_command.values())
     assert {"torch", "pyautoattack"} <= by_command["autoattack"]["packages"].keys()
     assert {origin["preset"] for origin in origins.values()} == {"paper"}

@@ -7,7 +7,7 @@ import pandas as pd
 from lib.evidence import bills, records
 from lib.evidence.claims import ask
 from lib.evidence.claims.arms import ATTACKS
-from lib.evidence.claims.judging import Part, Recorded, times
+from lib.evidence.claims.judging import Find, Part, Recorded, times
 from lib.evidence.intervals import Interval
 
 NAMES = {
@@ -44,11 +44,12 @@ def _part(what: str, way: str, found: Interval) -> Part:
     return part.shown() if way == "gathered" else part
 
 
-def full_scale(name: str) -> pd.DataFrame | None:
+def full_scale(name: str, find: Find | None = None) -> pd.DataFrame | None:
     """Return a full-scale record; times come from what ``make bench`` recorded."""
-    timed, curves = records.full_scale("bench"), records.full_scale("fine_tuning_curves")
+    find = find or records.full_scale
+    timed, curves = find("bench"), find("fine_tuning_curves")
     if name == "step_time" and timed is not None:
         return timed[timed["section"] == "step"].rename(columns={"case": "model"})
     if name == "cost_total" and timed is not None and curves is not None:
         return bills.full_scale(curves, timed)
-    return records.full_scale(name)
+    return find(name)

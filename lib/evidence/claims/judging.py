@@ -147,6 +147,9 @@ Wanted = tuple[str, Mapping[str, object], Mapping[str, str]]
 
 Question = Callable[[Interval, float], Answer]
 
+Find = Callable[[str], pd.DataFrame | None]
+"""Returns the rows of a record by its name, or None."""
+
 
 class Recorded:
     """What a run recorded, as rules ask for it.
@@ -159,7 +162,7 @@ class Recorded:
         Accuracies that differ by less differ by little.
     """
 
-    def __init__(self, find: Callable[[str], pd.DataFrame | None], margin: float = MARGIN) -> None:
+    def __init__(self, find: Find, margin: float = MARGIN) -> None:
         self.find, self.margin = cache(lambda name: _with_images(find(name))), margin
 
     def rows(self, name: str, **where: object) -> pd.DataFrame:

@@ -12,7 +12,9 @@ from pandas.io.formats.style import Styler
 from pandas.io.formats.style_render import CSSDict
 
 from lib.compute import provenance
+from lib.compute.parameters import RefusedError
 from lib.evidence import claims, paper, records, tables
+from lib.evidence.claims import history
 from lib.evidence.claims.judging import (
     ABSENT,
     MARKS,
@@ -57,12 +59,11 @@ def overview(of: Runs) -> Styler:
     for claim in claims.ALL.values():
         if not any(row["Part"] == claim.part for row in rows):
             rows.append({"Part": claim.part, "Claim": f"<b>{escape(claim.part)}</b>"})
-        link = f'<a href="#{anchor(claim)}">{escape(claim.statement)}</a>'
         verdicts = {
             heading: found.text if (found := decisive(getattr(claim, kind), of)) else ""
             for kind, heading in COLUMNS.items()
         }
-        rows.append({"Part": claim.part, "Claim": link, **verdicts})
+        rows.append({"Part": claim.part, "Claim": _link(claim), **verdicts})
     return _wrapped(pd.DataFrame(rows).drop(columns="Part").fillna(""), html=["Claim"])
 
 
@@ -82,15 +83,35 @@ def untold(of: Runs) -> Styler:
     """Return which verdicts cannot be told, and why each of their parts cannot."""
     rows = []
     for claim in claims.ALL.values():
-        link = f'<a href="#{anchor(claim)}">{escape(claim.statement)}</a>'
         for kind, heading in COLUMNS.items():
             found = decisive(getattr(claim, kind), of)
             if found and found.says == UNTOLD:
                 whys = pd.Series([(p.shows or p.found).split("; ")[-1] for p in found.parts])
                 counts = whys.value_counts(sort=False)
                 why = "; ".join(f"{text} ({count})" for text, count in counts.items())
-                rows.append({"Claim": link, "Judged": heading, "Why (parts)": why})
+                rows.append({"Claim": _link(claim), "Judged": heading, "Why (parts)": why})
     return _wrapped(pd.DataFrame(rows, columns=["Claim", "Judged", "Why (parts)"]), html=["Claim"])
+
+
+def since_the_plan() -> Styler:
+    """Return which verdicts of the full scale are others than before the plan."""
+    before = records.full_scale(history.BEFORE)
+    if before is None:
+        raise RefusedError(f"book/results lacks {history.BEFORE}.csv: get it again")
+    now = history.verdicts(claims.full_scale())
+    both = before.merge(now, on=["claim", "judged"], suffixes=("_before", "_now"))
+    changed = both[both["verdict_before"] != both["verdict_now"]]
+    rows = {
+        "Claim": [_link(claims.ALL[name]) for name in changed["claim"]],
+        "Judged": changed["judged"].map(COLUMNS),
+        "Before the plan": changed["verdict_before"],
+        "Now": changed["verdict_now"],
+    }
+    return _wrapped(pd.DataFrame(rows), html=["Claim"])
+
+
+def _link(claim: claims.Claim) -> str:
+    return f'<a href="#{anchor(claim)}">{escape(claim.statement)}</a>'
 
 
 def anchor(claim: claims.Claim) -> str:
