@@ -68,7 +68,7 @@ def test_without_it_the_command_says_how_to_get_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(__import__("sys").modules, "pyautoattack", None)
     found = CliRunner().invoke(main, ["autoattack"], obj=REAL_BOOK)
     assert found.exit_code == 2
-    assert found.stderr.splitlines()[-1].endswith(": pip install '.[autoattack]'")
+    assert found.stderr.splitlines()[-1].endswith(": pip install -e '.[autoattack]'")
 
 
 class TestPort:

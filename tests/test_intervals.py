@@ -276,6 +276,24 @@ def test_the_smallest_difference_is_seen_as_often_as_promised() -> None:
     assert intervals.smallest_difference(0.05, 1) == np.inf
 
 
+def test_half_of_it_is_seen_as_often_as_the_power_says() -> None:
+    half = intervals.smallest_difference(0.05, 3) / 2
+    random = np.random.default_rng(0)
+    seen = [intervals.over_seeds(random.normal(half, 0.05, 3)).low > 0 for _ in range(REPETITIONS)]
+    assert np.mean(seen) == pytest.approx(intervals.power_to_see(half, 0.05, 3), abs=0.04)
+    assert np.mean(seen) < 0.5
+
+
+def test_a_comparison_among_several_sees_less_and_its_interval_is_wider() -> None:
+    values = np.array([0.1, 0.2, 0.4, 0.5])
+    width = intervals.half_width(values.std(ddof=1), 4)
+    assert width == pytest.approx(values.mean() - intervals.over_seeds(values).low)
+    by_tables = 4.857 * values.std(ddof=1) / 2  # Student's t of 3 degrees, 5%/3 two-sided
+    assert intervals.half_width(values.std(ddof=1), 4, 3) == pytest.approx(by_tables, rel=1e-3)
+    sizes = [intervals.smallest_difference(0.05, 10, comparisons=count) for count in (1, 3)]
+    assert sizes[0] < sizes[1]
+
+
 def test_the_networks_that_a_difference_needs_are_the_fewest() -> None:
     count = intervals.networks_needed(0.05, 0.05)
     assert count == 10  # as tables of power have it, for one standard deviation

@@ -252,7 +252,33 @@ def trend(table: ArrayLike) -> Trend:
     return Trend(rising < falling, min(1.0, 2 * min(rising, falling)))
 
 
-def smallest_difference(spread: float, networks: int, power: float = 0.8) -> float:
+def _limit(networks: int, comparisons: int) -> float:
+    """Return the bound of Student's t, with Bonferroni's correction for several comparisons."""
+    return float(stats.t.isf((1 - CONFIDENCE) / 2 / comparisons, networks - 1))
+
+
+def half_width(spread: float, networks: int, comparisons: int = 1) -> float:
+    """Return how far Student's interval reaches to either side, as :func:`smallest_difference`."""
+    return _limit(networks, comparisons) * float(spread / networks**0.5)
+
+
+def power_to_see(difference: float, spread: float, networks: int, comparisons: int = 1) -> float:
+    """Return the probability that an interval excludes zero, on the side of a true difference.
+
+    Parameters
+    ----------
+    difference
+        The true one, in the unit of the spread.
+    spread, networks, comparisons
+        As for :func:`smallest_difference`.
+    """
+    shift = difference / float(spread / networks**0.5)
+    return float(stats.nct.sf(_limit(networks, comparisons), networks - 1, shift))
+
+
+def smallest_difference(
+    spread: float, networks: int, power: float = 0.8, comparisons: int = 1
+) -> float:
     """Return the smallest true difference that a comparison would see.
 
     Parameters
@@ -263,6 +289,8 @@ def smallest_difference(spread: float, networks: int, power: float = 0.8) -> flo
         How many are compared.
     power
         Probability of seeing it: that Student's 95 % interval excludes zero.
+    comparisons
+        For how many the interval is corrected, by Bonferroni (the strictest step of Holm's).
 
     Returns
     -------
@@ -271,13 +299,12 @@ def smallest_difference(spread: float, networks: int, power: float = 0.8) -> flo
     """
     if networks < 2:
         return float("inf")
-    freedom = networks - 1
-    limit = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
 
-    def missing(shift: float) -> float:
-        return power - float(stats.nct.sf(limit, freedom, shift))
+    def missing(errors: float) -> float:
+        return power - power_to_see(errors, networks**0.5, networks, comparisons)
 
-    shift = float(optimize.brentq(missing, 0, 20 * limit))
+    most = 20 * _limit(networks, comparisons)
+    shift = float(optimize.brentq(missing, 0, most))
     return shift * float(spread / networks**0.5)
 
 

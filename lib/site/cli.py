@@ -391,8 +391,8 @@ def autoattack(
 ) -> None:
     """Judge NETWORKS, .keras files, by AutoAttack itself.
 
-    That is the original code, which `pip install '.[autoattack]'` brings. First it judges a network
-    whose score is published, on 4,000 images of MNIST: if the two differ, nothing else is judged.
+    That is the original code, which `pip install -e '.[autoattack]'` brings. First it judges a
+    network whose score is published, on 4,000 images of MNIST: if they differ, it stops there.
     The better part of an hour for each network that withstands most of it; what has finished is
     kept. By default it takes those that the book keeps of the data set. With --record, the
     record is of these networks and no others.
@@ -404,7 +404,7 @@ def autoattack(
         if error.name not in {"torch", "pyautoattack"}:
             raise
         raise RefusedError(
-            f"{error.name} is not installed, which AutoAttack takes: pip install '.[autoattack]'"
+            f"{error.name} is not installed, which AutoAttack takes: pip install -e '.[autoattack]'"
         ) from None
     for row in judged.judge(networks, **values, record=record):
         click.echo(row)
