@@ -247,7 +247,12 @@ class TestRecord:
     def test_it_is_of_the_networks_that_the_book_keeps_and_encloses_them(self) -> None:
         rows = records.full_scale("certified")
         assert rows is not None
-        assert set(rows["network"]) == {path.stem for path in KEPT.glob("*.keras")}
+        # The two of chapter 11 have no part in it.
+        of_chapters_7_and_9 = {p.stem for p in KEPT.glob("*.keras")} - {
+            "hardened_mnist",
+            "hardened_fashion",
+        }
+        assert set(rows["network"]) == of_chapters_7_and_9
         assert (rows["images"] >= 100).all()
         assert (rows["certified"] <= rows["withstood"]).all()
         assert (rows["withstood"] <= rows["clean"]).all()

@@ -103,6 +103,12 @@ PLANTED: list[Plant] = [
         where("network == 'undefended' and epsilon == 0.02", certified=0.5),
         "in this order",
     ),
+    (
+        "11_datasets",
+        "across_ladder",
+        where("dataset == 'fashion'", **{"worst case": 0.4}),
+        "half is kept",
+    ),
     ("11_datasets", "across_radii", where("dataset == 'mnist'", value=0.45), "no sentence can"),
     (
         "11_datasets",
