@@ -117,6 +117,10 @@ class TestJudge:
         shown = contrasts.show(rows, ["arm"]).iloc[0]
         numbers = shown[["could see", "ahead by", "times the errors"]]
         assert numbers.isna().all() == (verdict != "undecided")
+        # What was named first is reported in any case, with the remark beside it.
+        primary = contrasts.show(rows.assign(primary=True), ["arm"]).iloc[0]
+        assert primary["verdict"] == verdict
+        assert pd.isna(primary["ahead by"]) == (verdict == contrasts.BOTH_FALLEN)
 
     def test_more_networks_see_more_and_none_sees_less_than_its_interval(self) -> None:
         three, six = ([0.9, 0.88, 0.92] * times for times in (1, 2))

@@ -174,12 +174,14 @@ def show(judged: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         The keys, and differences in percentage points, with 95% intervals. Where nobody is left,
-        or both arms are worse than no defence, the verdict alone.
+        the verdict alone; where both arms are worse than no defence, too, unless the row is
+        ``primary``: what was named first is reported in any case.
     """
     rows = []
     for row in judged.to_dict("records"):
         shown = {key: str(row[key]) for key in keys}
-        if row["verdict"] not in (BOTH_FALLEN, BOTH_WORSE):
+        secondary = not row.get("primary", False)
+        if row["verdict"] != BOTH_FALLEN and not (secondary and row["verdict"] == BOTH_WORSE):
             # Rounded first, so that no zero has a sign.
             ahead = Interval(*(round(row[name], 4) + 0.0 for name in _SEEN))
             ratio, low, high = (row[name] for name in ("ratio", "ratio_low", "ratio_high"))
