@@ -81,20 +81,32 @@ def write(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
+def git(*arguments: str) -> str:
+    """Return what git says of the checkout.
+
+    Raises
+    ------
+    RefusedError
+        There is no git, no repository, or git refuses.
+    """
+    command = ["git", "-C", str(provenance.CHECKOUT), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", None) or error
+        raise parameters.RefusedError(f"git {arguments[0]}: {str(said).strip()}") from None
+
+
 @lru_cache(maxsize=1)
 def plan() -> str:
     """Return the commit of the page that says beforehand what is compared; "" where git tells none.
 
     A page that was changed since has a ``+`` behind it.
     """
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(provenance.CHECKOUT), *arguments, "--", "book/plan.ipynb"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
+    page = "--", "book/plan.ipynb"
     try:
-        return git("log", "-1", "--format=%h") + "+" * bool(git("status", "--porcelain"))
-    except (OSError, subprocess.CalledProcessError):  # no git, or no repository of it
+        return git("log", "-1", "--format=%h", *page) + "+" * bool(git("status", "-s", *page))
+    except parameters.RefusedError:
         return ""
 
 

@@ -2,12 +2,10 @@
 
 import io
 import json
-import subprocess
 from functools import cache, partial
 
 import pandas as pd
 
-from lib.compute import provenance
 from lib.compute.parameters import RefusedError
 from lib.evidence import claims, records
 from lib.evidence.claims import costs
@@ -15,15 +13,6 @@ from lib.evidence.claims.judging import Recorded, judge
 
 BEFORE = "verdicts_before"
 """The name of the record of the verdicts before the plan."""
-
-
-def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(provenance.CHECKOUT), *arguments]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
-        said = getattr(error, "stderr", None) or error
-        raise RefusedError(f"git {arguments[0]}: {str(said).strip()}") from None
 
 
 def before_the_plan() -> str:
@@ -35,15 +24,15 @@ def before_the_plan() -> str:
         Git has no such commit, as in a shallow clone.
     """
     added = "log", "--diff-filter=A", "--format=%h", "--", "book/plan.ipynb"
-    first = _git(*added).split()[-1:]
+    first = records.git(*added).split()[-1:]
     if not first:
         raise RefusedError("book/plan.ipynb: git does not say when it was added")
-    return _git("rev-parse", "--short=7", f"{first[0]}~1").strip()
+    return records.git("rev-parse", "--short=7", f"{first[0]}~1")
 
 
 def recorded_at(commit: str) -> Recorded:
     """Return what a commit had in ``book/results``, as rules ask for it."""
-    there = set(_git("ls-tree", "--name-only", commit, "book/results/").splitlines())
+    there = set(records.git("ls-tree", "--name-only", commit, "book/results/").splitlines())
 
     @cache
     def find(name: str) -> pd.DataFrame | None:
@@ -51,7 +40,7 @@ def recorded_at(commit: str) -> Recorded:
         path = f"book/results/{name}.{'json' if timed else 'csv'}"
         if path not in there:
             return None
-        text = _git("show", f"{commit}:{path}")
+        text = records.git("show", f"{commit}:{path}")
         if timed:
             return pd.DataFrame(json.loads(text)["rows"])
         return pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""])

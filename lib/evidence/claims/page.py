@@ -12,8 +12,7 @@ from pandas.io.formats.style import Styler
 from pandas.io.formats.style_render import CSSDict
 
 from lib.compute import provenance
-from lib.compute.parameters import RefusedError
-from lib.evidence import claims, paper, records, tables
+from lib.evidence import claims, facts, paper, records, tables
 from lib.evidence.claims import history
 from lib.evidence.claims.judging import (
     ABSENT,
@@ -95,9 +94,7 @@ def untold(of: Runs) -> Styler:
 
 def since_the_plan() -> Styler:
     """Return which verdicts of the full scale are others than before the plan."""
-    before = records.full_scale(history.BEFORE)
-    if before is None:
-        raise RefusedError(f"book/results lacks {history.BEFORE}.csv: get it again")
+    before = facts.full_scale(history.BEFORE)
     now = history.verdicts(claims.full_scale())
     both = before.merge(now, on=["claim", "judged"], suffixes=("_before", "_now"))
     changed = both[both["verdict_before"] != both["verdict_now"]]
